@@ -1,0 +1,1 @@
+"""From the events of an agent's log to the signals of a model. Pure."""

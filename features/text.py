@@ -1,0 +1,332 @@
+"""What a message says: sentiment, hedging, asks for a human, sensitive topics.
+
+One function, `read`, is used online and in batch. It looks words up in short lexicons
+and asks VADER for the sentiment of a user's words. English only: in another language
+the lexicons stay silent and the readings are zero, not wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+# Long texts are read at both ends: an appended log must not cost what a letter costs.
+_READ_AT_EACH_END = 2000
+
+_LEXICONS: Mapping[str, tuple[str, ...]] = {
+    "hedges": (
+        r"i think",
+        r"i believe",
+        r"i guess",
+        r"i assume",
+        r"probably",
+        r"possibly",
+        r"perhaps",
+        r"maybe",
+        r"might",
+        r"may be",
+        r"seems?",
+        r"appears?",
+        r"likely",
+        r"not (?:entirely |completely |quite )?(?:sure|certain)",
+        r"unsure",
+        r"unclear",
+        r"as far as i (?:know|can tell)",
+        r"should be able",
+        r"roughly",
+        r"approximately",
+        r"presumably",
+    ),
+    "apologies": (
+        r"sorry",
+        r"apologi[sz]e",
+        r"apologies",
+        r"regret",
+        r"inconvenience",
+    ),
+    "refusals": (
+        r"unable to",
+        r"cannot",
+        r"can[’']?t",
+        r"could(?: not|n[’']t)",
+        r"not (?:able|possible|allowed|permitted|available|eligible|supported)",
+        r"not an option",
+        r"unfortunately",
+        r"don[’']t have (?:the )?(?:ability|access|option)",
+        r"doesn[’']t (?:support|allow)",
+        r"no longer (?:possible|available)",
+        r"against (?:our|the) polic(?:y|ies)",
+    ),
+    "asks_human": (
+        r"(?:speak|talk|chat) (?:to|with) (?:a|an|the|some|your|another)? ?"
+        r"(?:real |live |actual |human )*"
+        r"(?:human|person|people|agent|representative|rep|manager|supervisor|someone|somebody|advisor|operator)",
+        r"(?:real|live|actual) (?:human|person|agent|representative)",
+        r"human (?:agent|being|representative|support|help|assistance|please)",
+        r"(?:transfer|connect|escalate|pass|put) (?:me|this|my \w+)"
+        r" (?:through )?(?:to|with)",
+        r"(?:your|a|the) (?:supervisor|manager)",
+        r"customer service representative",
+    ),
+    "promises_transfer": (
+        r"(?:i(?:[’']m| am|[’']ll| will)|let me|i(?:[’']ve| have)|you(?:[’']re| are)|"
+        r"you will be|going to|need to|being) (?:now )?"
+        r"(?:be )?(?:transfer|connect|escalat|forward|hand)(?:r?ing|red|ed|ing)?"
+        r"(?: \w+){0,4}? (?:to|with) (?:a|an|the|our|another)?",
+        r"transfer(?:red|ring)? (?:you )?to a human",
+        r"hand(?:ed|ing)? (?:you|this) (?:over|off)",
+    ),
+    "frustration": (
+        r"ridiculous",
+        r"unacceptable",
+        r"frustrat\w+",
+        r"annoy\w+",
+        r"terrible",
+        r"awful",
+        r"useless",
+        r"waste of (?:my )?time",
+        r"fed up",
+        r"angry",
+        r"disappoint\w+",
+        r"still (?:not|haven[’']t|hasn[’']t|doesn[’']t|isn[’']t)",
+        r"already (?:told|said|gave|provided|explained)",
+        r"(?:you|this) (?:keep|keeps)",
+        r"not (?:helpful|working|what i)",
+        r"complain\w*",
+        r"third time",
+        r"again and again",
+        r"this is taking",
+    ),
+    "corrections": (
+        r"actually",
+        r"wait",
+        r"instead",
+        r"rather than",
+        r"i meant",
+        r"i mean",
+        r"that[’']?s (?:not|wrong|incorrect)",
+        r"(?:is|are|was) (?:not|in)correct",
+        r"wrong",
+        r"mistake",
+        r"not what",
+        r"on second thought",
+        r"change my mind",
+        r"never ?mind",
+    ),
+    "conditions": (
+        r"if",
+        r"unless",
+        r"otherwise",
+        r"in case",
+        r"either",
+        r"depends?",
+        r"whichever",
+        r"as long as",
+        r"provided that",
+        r"but only",
+        r"cheapest",
+        r"most expensive",
+    ),
+    "additions": (
+        r"also",
+        r"another",
+        r"additionally",
+        r"as well",
+        r"too",
+        r"both",
+        r"and then",
+        r"one more",
+        r"besides",
+        r"all (?:of )?(?:my|the|them|items|orders)",
+        r"everything",
+        r"in addition",
+        r"while you[’']re at it",
+    ),
+    "confirms": (
+        r"yes",
+        r"yep",
+        r"yeah",
+        r"confirm(?:ed)?",
+        r"go ahead",
+        r"please proceed",
+        r"proceed",
+        r"correct",
+        r"that[’']s right",
+        r"sounds good",
+    ),
+    "thanks": (
+        r"thanks?",
+        r"thank you",
+        r"appreciate",
+        r"great",
+        r"perfect",
+        r"wonderful",
+        r"have a (?:great|good|nice)",
+    ),
+    "dont_know": (
+        r"don[’']?t (?:know|remember|recall|have)",
+        r"not sure",
+        r"can[’']?t (?:remember|recall|find)",
+        r"no idea",
+        r"forgot(?:ten)?",
+        r"don[’']?t want to",
+        r"rather not",
+    ),
+    "claims_done": (
+        r"(?:has|have) been (?:successfully )?(?:\w+ed|sent|made)",
+        r"successfully",
+        r"(?:is|are) (?:now )?(?:complete|completed|done|processed|confirmed)",
+        r"i(?:[’']ve| have) (?:successfully )?"
+        r"(?:\w+ed|sent|made) (?:your|the|it)",
+        r"all set",
+        r"done",
+    ),
+    "safety": (
+        r"suicid\w*",
+        r"kill (?:my|him|her|your)\w*",
+        r"self[- ]harm\w*",
+        r"hurt (?:myself|someone|him|her)",
+        r"end (?:my|it all) ?(?:life)?",
+        r"emergency",
+        r"threat(?:en|ened|ening|s)?",
+        r"abus(?:e|ed|ive)",
+        r"violen(?:t|ce)",
+        r"unsafe",
+        r"in danger",
+        r"chest pain",
+        r"overdose\w*",
+        r"bleeding",
+        r"can[’']?t breathe",
+        r"caught fire",
+        r"smoke (?:is )?coming",
+        r"gas leak",
+        r"electrocut\w*",
+    ),
+    "regulated": (
+        r"lawyer",
+        r"attorney",
+        r"lawsuit",
+        r"legal action",
+        r"sue",
+        r"suing",
+        r"court",
+        r"gdpr",
+        r"data protection",
+        r"privacy (?:request|rights|breach)",
+        r"delete (?:all )?my (?:personal )?data",
+        r"ombudsman",
+        r"regulator",
+        r"chargeback",
+        r"fraud\w*",
+        r"identity theft",
+        r"stolen",
+        r"unauthori[sz]ed",
+        r"discriminat\w+",
+        r"medical diagnos\w+",
+        r"prescription",
+        r"medication",
+        r"dosage",
+        r"investment advice",
+        r"tax advice",
+        r"insurance claim",
+        r"bankrupt\w*",
+        r"money laundering",
+    ),
+}
+
+# Who says it matters: an agent's "sorry" and a user's are different signals. Reading
+# each speaker for what is used of them halves the cost.
+_SPEAKERS: Mapping[str, tuple[str, ...]] = {
+    "agent": ("hedges", "apologies", "refusals", "promises_transfer", "claims_done"),
+    "user": (
+        "asks_human",
+        "frustration",
+        "corrections",
+        "conditions",
+        "additions",
+        "confirms",
+        "thanks",
+        "dont_know",
+        "safety",
+        "regulated",
+    ),
+}
+
+
+def _pattern(terms: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(terms)})\b")
+
+
+_PATTERNS = {name: _pattern(terms) for name, terms in _LEXICONS.items()}
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_SHOUTED = re.compile(r"\b[A-Z]{4,}\b")
+_SPACE = re.compile(r"\s+")
+
+
+def _both_ends(text: str) -> str:
+    if len(text) <= 2 * _READ_AT_EACH_END:
+        return text
+    return text[:_READ_AT_EACH_END] + " … " + text[-_READ_AT_EACH_END:]
+
+
+def read(text: str, speaker: str) -> dict[str, float]:
+    """Return what `text` says, for ``"agent"`` or ``"user"``.
+
+    Every value is a count of places in the text; `words` is their number.
+
+    Examples
+    --------
+    >>> said = read("I want to talk to a human, that is not what I asked!", "user")
+    >>> said["asks_human"], said["corrections"], said["words"]
+    (1.0, 1.0, 13.0)
+    >>> read("I think I have cancelled your order.", "agent")["hedges"]
+    1.0
+    """
+    text = _both_ends(text)
+    lowered = text.lower()
+    said = {
+        name: float(len(_PATTERNS[name].findall(lowered)))
+        for name in _SPEAKERS[speaker]
+    }
+    said["words"] = float(len(_WORD.findall(text)))
+    said["questions"] = float(text.count("?"))
+    said["exclamations"] = float(text.count("!"))
+    said["shouting"] = float(len(_SHOUTED.findall(text)))
+    said["numbers"] = float(len(_NUMBER.findall(text)))
+    return said
+
+
+@cache
+def _analyzer() -> SentimentIntensityAnalyzer:
+    return SentimentIntensityAnalyzer()
+
+
+def sentiment(text: str) -> float:
+    """Return the sentiment of `text` in [-1, 1], negative to positive.
+
+    References
+    ----------
+    Hutto, Gilbert. "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of
+    Social Media Text" (2014): the compound score.
+
+    Examples
+    --------
+    >>> sentiment("This is great, thank you!") > 0 > sentiment("This is awful.")
+    True
+    """
+    return float(_analyzer().polarity_scores(_both_ends(text))["compound"])
+
+
+def normalised(text: str) -> str:
+    """Return `text` in lower case with its spaces folded: what repetition is told by.
+
+    Examples
+    --------
+    >>> normalised("  Please   WAIT ")
+    'please wait'
+    """
+    return _SPACE.sub(" ", text).strip().lower()

@@ -1,0 +1,1 @@
+"""Decide, hand over, and account for it."""

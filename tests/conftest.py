@@ -1,0 +1,22 @@
+"""What every test shares: hypothesis without deadlines, and where real data lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Machines are shared and noisy: a slow example is not a wrong one.
+settings.register_profile("escalon", deadline=None, print_blob=True)
+settings.load_profile("escalon")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real runs, or skip saying that it is not here."""
+    root = Path(os.environ.get("ESCALON_SHARED", "../shared")) / "data"
+    if not root.is_dir():
+        pytest.skip(f"no real data at {root}; set ESCALON_SHARED to where they lie")
+    return root

@@ -1,0 +1,1 @@
+"""From labelled tasks to a certified `ModelBundle`."""
