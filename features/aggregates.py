@@ -183,7 +183,7 @@ class Min:
 
     def advance(self, state: float, value: float, position: int) -> float:
         del position
-        return state if state <= value else value
+        return min(state, value)
 
     def read(self, state: float, position: int) -> float:
         del position
@@ -204,7 +204,7 @@ class Max:
 
     def advance(self, state: float, value: float, position: int) -> float:
         del position
-        return state if state >= value else value
+        return max(state, value)
 
     def read(self, state: float, position: int) -> float:
         del position

@@ -126,8 +126,10 @@ def log_events(table: pa.Table) -> Iterator[AgentEvent]:
 def starts_of(task_ids: NDArray[np.object_]) -> NDArray[np.int64]:
     """Return where each run of equal ids begins, shape (n_tasks,)."""
     changed = task_ids[1:] != task_ids[:-1]
-    return np.flatnonzero(np.concatenate([[True], changed])) if len(task_ids) else (
-        np.empty(0, dtype=np.int64)
+    return (
+        np.flatnonzero(np.concatenate([[True], changed]))
+        if len(task_ids)
+        else (np.empty(0, dtype=np.int64))
     )
 
 

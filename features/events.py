@@ -247,7 +247,10 @@ _MAX_SHOWN = 60
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} nested beyond any use"
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
 
 
@@ -303,16 +306,17 @@ def parse_time(value: Any, *, event_id: str | None = None) -> datetime:
     """
     try:
         at = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        at = None
-    if at is None or at.utcoffset() is None:
+        utc = at.astimezone(UTC) if at.utcoffset() is not None else None
+    except (TypeError, ValueError, OverflowError):
+        utc = None
+    if utc is None:
         raise ContractError(
             event_id=event_id,
             field="at",
             expected="RFC 3339 with a timezone, like 2026-01-31T09:00:00Z",
             found=_shown(value),
         )
-    return at.astimezone(UTC)
+    return utc
 
 
 _HEAD = ("task_id", "event_id", "at", "kind")

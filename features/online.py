@@ -50,6 +50,4 @@ class TaskState:
             leaf: leaf.read(state, self._position)
             for leaf, state in zip(_LEAVES, self._states, strict=True)
         }
-        return np.array(
-            [combined(s.aggregate, values, columns=False) for s in SIGNALS]
-        )
+        return np.array([combined(s.aggregate, values, columns=False) for s in SIGNALS])

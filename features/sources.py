@@ -19,7 +19,7 @@ from features import text
 from features.events import AgentEvent, EventKind
 
 SOURCES: Mapping[str, str] = {
-    "step": "1 for each event",
+    "step": "1 for each event of a kind we know",
     "at": "time of the event, s since 1970; unknown where the log had none",
     "account_value": "value of the account at stake, in the policy's currency",
     "user_message": "1 for each message of the user",
@@ -35,6 +35,9 @@ SOURCES: Mapping[str, str] = {
     "user_confirms": "1 if a user's message confirms, else 0",
     "user_thanks": "1 if a user's message thanks, else 0",
     "user_lacks": "1 if the user does not know or have what was asked, else 0",
+    "user_closes": "1 if the user says that this was all, else 0",
+    "user_pleads": "words by which the user asks for another way or a second look",
+    "user_gives_up": "1 if the user gives up on a wish, else 0",
     "user_asks_human": "1 if the user asks for a human, else 0",
     "safety": "1 if the user's message touches safety, else 0",
     "regulated": "1 if the user's message touches a regulated topic, else 0",
@@ -46,6 +49,11 @@ SOURCES: Mapping[str, str] = {
     "agent_hedges": "hedging words in an agent's message",
     "agent_apologies": "apologies in an agent's message",
     "agent_refusals": "refusals in an agent's message",
+    "agent_troubles": "words of technical trouble in an agent's message",
+    "agent_next_steps": "words that say what happens next in an agent's message",
+    "agent_closes": "1 if the agent rounds off, else 0",
+    "agent_offers": "offers and questions of confirmation in an agent's message",
+    "unseen_numbers": "share of an agent's numbers that nobody had mentioned",
     "agent_claims_done": "1 if the agent says that something is done, else 0",
     "empty_claim": "1 if the agent says done and nothing was written since, else 0",
     "transfer_promise": "1 if the agent announces a transfer, else 0",
@@ -112,50 +120,64 @@ class Reader:
     """Reads one task's events in log order; see `SOURCES` for what it gives."""
 
     def __init__(self) -> None:
-        self._position = 0
         self._open_calls: dict[str, bool] = {}
         self._last_write = False
         self._confirmed = False
         self._written_since_user = False
         self._calls_in_turn = 0
         self._mentioned: set[str] = set()
+        self._request = ""
 
     def read(self, event: AgentEvent) -> dict[str, float]:
         """Return the values `event` gives, by source; absent where it gives none.
 
-        An outcome event gives nothing and leaves no trace.
+        An outcome, or an event of a kind we do not know, gives nothing.
         """
         if event.is_outcome:
             return {}
-        self._position += 1
+        read = _BY_KIND.get(event.kind)
+        if read is None:
+            return {}
         values = {"step": 1.0}
         if not event.body.get("at_synthetic"):
             values["at"] = event.at.timestamp()
-        read = _BY_KIND.get(event.kind)
         # A user's own device or script calls tools too; they are not the agent's.
-        if read is not None and event.body.get("requestor") != "user":
+        if event.body.get("requestor") != "user":
             values.update(read(self, event))
         return values
 
     def _started(self, event: AgentEvent) -> dict[str, float]:
-        self._mentioned |= _tokens(event.text)
         account = event.body.get("account") or {}
         value = account.get("value")
-        return {} if value is None else {"account_value": float(value)}
+        values = {} if value is None else {"account_value": float(value)}
+        if event.text:
+            self._request = text.normalised(event.text)
+            values |= self._heard(event.text)
+        return values
 
     def _user(self, event: AgentEvent) -> dict[str, float]:
-        said = text.read(event.text, "user")
-        self._confirmed = said["confirms"] > 0
+        said = text.normalised(event.text)
         self._written_since_user = False
         self._calls_in_turn = 0
-        self._mentioned |= _tokens(event.text)
+        values = {"user_message": 1.0, "user_key": key(said)}
+        # Many logs state the request twice, in the task's head and as the first
+        # message: it was said once, so it is read once.
+        if not said or said != self._request:
+            values |= self._heard(event.text)
+        self._request = ""
+        return values
+
+    def _heard(self, words: str) -> dict[str, float]:
+        """Return what the user's `words` say."""
+        said = text.read(words, "user")
+        self._confirmed = said["confirms"] > 0
+        self._mentioned |= _tokens(words)
         return {
-            "user_message": 1.0,
             "user_words": said["words"],
             "user_questions": said["questions"],
             "user_numbers": said["numbers"],
             "user_shouting": said["shouting"],
-            "user_displeasure": -text.sentiment(event.text),
+            "user_displeasure": -text.sentiment(words),
             "user_frustration": said["frustration"],
             "user_corrections": said["corrections"],
             "user_conditions": said["conditions"],
@@ -163,10 +185,12 @@ class Reader:
             "user_confirms": float(said["confirms"] > 0),
             "user_thanks": float(said["thanks"] > 0),
             "user_lacks": float(said["dont_know"] > 0),
+            "user_closes": float(said["user_closes"] > 0),
+            "user_pleads": said["pleads"],
+            "user_gives_up": float(said["gives_up"] > 0),
             "user_asks_human": float(said["asks_human"] > 0),
             "safety": float(said["safety"] > 0),
             "regulated": float(said["regulated"] > 0),
-            "user_key": key(text.normalised(event.text)),
         }
 
     def _agent(self, event: AgentEvent) -> dict[str, float]:
@@ -180,11 +204,18 @@ class Reader:
             "agent_hedges": said["hedges"],
             "agent_apologies": said["apologies"],
             "agent_refusals": said["refusals"],
+            "agent_troubles": said["troubles"],
+            "agent_next_steps": said["next_steps"],
+            "agent_closes": float(said["closings"] > 0),
+            "agent_offers": said["offers"],
             "agent_claims_done": float(claims),
             "empty_claim": float(claims and not self._written_since_user),
             "transfer_promise": float(said["promises_transfer"] > 0),
             "agent_key": key(text.normalised(event.text)),
         }
+        numbers = {t for t in _tokens(event.text) if t[0].isdigit()}
+        if numbers:
+            values["unseen_numbers"] = len(numbers - self._mentioned) / len(numbers)
         confidence = event.body.get("confidence") or {}
         if confidence.get("value") is not None:
             values["confidence"] = float(confidence["value"])
@@ -247,6 +278,10 @@ class Reader:
             score = event.body.get("agree")
         return {} if score is None else {"verifier": float(score)}
 
+    def _artifact(self, event: AgentEvent) -> dict[str, float]:
+        self._mentioned |= _tokens(event.text)
+        return {}
+
     def _retrieval(self, event: AgentEvent) -> dict[str, float]:
         documents = event.body.get("documents")
         return {} if documents is None else {"documents": float(len(documents))}
@@ -268,6 +303,7 @@ _BY_KIND = {
     EventKind.TOOL_CALL: Reader._call,  # noqa: SLF001
     EventKind.TOOL_RESULT: Reader._result,  # noqa: SLF001
     EventKind.VERIFIER: Reader._verifier,  # noqa: SLF001
+    EventKind.ARTIFACT: Reader._artifact,  # noqa: SLF001
     EventKind.RETRIEVAL: Reader._retrieval,  # noqa: SLF001
     EventKind.USAGE: Reader._usage,  # noqa: SLF001
 }

@@ -50,13 +50,13 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
     "refusals": (
         r"unable to",
         r"cannot",
-        r"can[’']?t",
-        r"could(?: not|n[’']t)",
+        r"can'?t",
+        r"could(?: not|n't)",
         r"not (?:able|possible|allowed|permitted|available|eligible|supported)",
         r"not an option",
         r"unfortunately",
-        r"don[’']t have (?:the )?(?:ability|access|option)",
-        r"doesn[’']t (?:support|allow)",
+        r"don't have (?:the )?(?:ability|access|option)",
+        r"doesn't (?:support|allow)",
         r"no longer (?:possible|available)",
         r"against (?:our|the) polic(?:y|ies)",
     ),
@@ -72,7 +72,7 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"customer service representative",
     ),
     "promises_transfer": (
-        r"(?:i(?:[’']m| am|[’']ll| will)|let me|i(?:[’']ve| have)|you(?:[’']re| are)|"
+        r"(?:i(?:'m| am|'ll| will)|let me|i(?:'ve| have)|you(?:'re| are)|"
         r"you will be|going to|need to|being) (?:now )?"
         r"(?:be )?(?:transfer|connect|escalat|forward|hand)(?:r?ing|red|ed|ing)?"
         r"(?: \w+){0,4}? (?:to|with) (?:a|an|the|our|another)?",
@@ -91,7 +91,7 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"fed up",
         r"angry",
         r"disappoint\w+",
-        r"still (?:not|haven[’']t|hasn[’']t|doesn[’']t|isn[’']t)",
+        r"still (?:not|haven't|hasn't|doesn't|isn't)",
         r"already (?:told|said|gave|provided|explained)",
         r"(?:you|this) (?:keep|keeps)",
         r"not (?:helpful|working|what i)",
@@ -107,7 +107,7 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"rather than",
         r"i meant",
         r"i mean",
-        r"that[’']?s (?:not|wrong|incorrect)",
+        r"that'?s (?:not|wrong|incorrect)",
         r"(?:is|are|was) (?:not|in)correct",
         r"wrong",
         r"mistake",
@@ -143,7 +143,7 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"all (?:of )?(?:my|the|them|items|orders)",
         r"everything",
         r"in addition",
-        r"while you[’']re at it",
+        r"while you're at it",
     ),
     "confirms": (
         r"yes",
@@ -154,7 +154,7 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"please proceed",
         r"proceed",
         r"correct",
-        r"that[’']s right",
+        r"that's right",
         r"sounds good",
     ),
     "thanks": (
@@ -167,19 +167,84 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"have a (?:great|good|nice)",
     ),
     "dont_know": (
-        r"don[’']?t (?:know|remember|recall|have)",
+        r"don'?t (?:know|remember|recall|have)",
         r"not sure",
-        r"can[’']?t (?:remember|recall|find)",
+        r"can'?t (?:remember|recall|find)",
         r"no idea",
         r"forgot(?:ten)?",
-        r"don[’']?t want to",
+        r"don'?t want to",
         r"rather not",
+    ),
+    "troubles": (
+        r"(?:an|the|this|some|technical|system) (?:issue|problem|error|limitation)s?",
+        r"(?:having|had|encounter\w*|experienc\w+) (?:some )?"
+        r"(?:trouble|difficult\w+|issues?|problems?|errors?)",
+        r"system",
+        r"not (?:found|match\w*|valid)",
+        r"couldn'?t (?:find|locate)",
+        r"failed",
+        r"try again",
+    ),
+    "next_steps": (
+        r"you (?:will|should|'?ll) (?:receive|get|see|be)",
+        r"(?:business|working) days",
+        r"instructions",
+        r"(?:email|e-mail|confirmation) (?:shortly|with|soon)",
+        r"follow(?:ing)? (?:the )?(?:steps|instructions)",
+    ),
+    "closings": (
+        r"anything else",
+        r"any (?:other|further|more) (?:questions?|help|assistance|concerns?)",
+        r"feel free to",
+        r"you're (?:very |most )?welcome",
+        r"glad (?:i|to|that)",
+        r"happy to (?:help|hear|assist)",
+        r"have a (?:great|good|nice|wonderful|lovely)",
+    ),
+    "offers": (
+        r"would you (?:like|prefer)",
+        r"do you (?:want|confirm)",
+        r"shall i",
+        r"should i",
+        r"please (?:confirm|let me know|reply)",
+        r"\(yes/no\)",
+        r"let me know (?:if|how|which|what)",
+    ),
+    "user_closes": (
+        r"that'?(?:s| is| was|ll be)? (?:all|it|everything)",
+        r"all (?:i|that i) need(?:ed)?",
+        r"nothing else",
+        r"no,? (?:thanks?|that|i'?m good)",
+        r"bye",
+        r"for your (?:help|assistance|time)",
+        r"have a (?:great|good|nice)",
+    ),
+    "pleads": (
+        r"(?:any|another|other|some) (?:other )?(?:way|option|alternative)s?",
+        r"exception",
+        r"just (?:this once|do it|cancel|make)",
+        r"are you sure",
+        r"(?:check|try|look|verify) (?:it |this |that )?again",
+        r"double[- ]check",
+        r"why (?:not|can'?t|is|do|does|did)",
+        r"can'?t you",
+        r"but (?:i|you|that|it|why)",
+        r"please,? just",
+    ),
+    "gives_up": (
+        r"never ?mind",
+        r"forget (?:it|about)",
+        r"leave it",
+        r"i'?ll (?:just )?(?:keep|do it|figure|call|contact|go|try|leave)",
+        r"don'?t (?:bother|worry)",
+        r"give up",
+        r"as (?:it is|is)",
     ),
     "claims_done": (
         r"(?:has|have) been (?:successfully )?(?:\w+ed|sent|made)",
         r"successfully",
         r"(?:is|are) (?:now )?(?:complete|completed|done|processed|confirmed)",
-        r"i(?:[’']ve| have) (?:successfully )?"
+        r"i(?:'ve| have) (?:successfully )?"
         r"(?:\w+ed|sent|made) (?:your|the|it)",
         r"all set",
         r"done",
@@ -199,7 +264,7 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"chest pain",
         r"overdose\w*",
         r"bleeding",
-        r"can[’']?t breathe",
+        r"can'?t breathe",
         r"caught fire",
         r"smoke (?:is )?coming",
         r"gas leak",
@@ -240,7 +305,17 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
 # Who says it matters: an agent's "sorry" and a user's are different signals. Reading
 # each speaker for what is used of them halves the cost.
 _SPEAKERS: Mapping[str, tuple[str, ...]] = {
-    "agent": ("hedges", "apologies", "refusals", "promises_transfer", "claims_done"),
+    "agent": (
+        "hedges",
+        "apologies",
+        "refusals",
+        "promises_transfer",
+        "claims_done",
+        "troubles",
+        "next_steps",
+        "closings",
+        "offers",
+    ),
     "user": (
         "asks_human",
         "frustration",
@@ -250,6 +325,9 @@ _SPEAKERS: Mapping[str, tuple[str, ...]] = {
         "confirms",
         "thanks",
         "dont_know",
+        "user_closes",
+        "pleads",
+        "gives_up",
         "safety",
         "regulated",
     ),
@@ -261,7 +339,7 @@ def _pattern(terms: tuple[str, ...]) -> re.Pattern[str]:
 
 
 _PATTERNS = {name: _pattern(terms) for name, terms in _LEXICONS.items()}
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SHOUTED = re.compile(r"\b[A-Z]{4,}\b")
 _SPACE = re.compile(r"\s+")
@@ -286,7 +364,7 @@ def read(text: str, speaker: str) -> dict[str, float]:
     >>> read("I think I have cancelled your order.", "agent")["hedges"]
     1.0
     """
-    text = _both_ends(text)
+    text = _both_ends(text).replace("\u2019", "'")
     lowered = text.lower()
     said = {
         name: float(len(_PATTERNS[name].findall(lowered)))

@@ -1,0 +1,199 @@
+"""Chat-completions logs: a task per record, told as a list of messages.
+
+A record is an object with ``messages``, or a bare list of messages; a line holds one
+record or a list of them, and a whole file may be one JSON array of records (or of the
+messages of one task). Facts and outcomes stand beside ``messages`` or under
+``metadata``; ``choices``, the answer of the last call, adds its message to the end. A
+record without an id is named by its file and line. Every other field is kept verbatim
+under ``extra`` of `task_started`, where no signal looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from features.events import AgentEvent, ContractError, EventKind
+from features.ingest._arrays import elements
+from features.ingest._content import identifier, time_of
+from features.ingest._intake import Intake
+from features.ingest._messages import Item, Wire, without_null
+from features.ingest._sources import MAX_LINE_BYTES, MalformedLineError
+from features.ingest._tasks import TaskRecord, task_events
+
+LOOKS_FOR = "an object with a list `messages`, or a list (of messages, or of such)"
+
+_IDS = ("task_id", "conversation_id", "id")
+_TIMES = ("created", "created_at", "timestamp")
+_NEEDED = ("needed_human", "need_human", "needed", "verdict")
+_GROUPS = ("group", "group_key", "customer", "customer_id", "user", "user_id")
+_FACTS = ("domain", "channel", "locale", "agent_id", "agent_version", "model")
+_ANSWERS = {"true": "yes", "false": "no"}
+
+
+def fits(value: Any) -> bool:
+    """Return whether `value` looks like a record of this format."""
+    return isinstance(value, list) or (
+        isinstance(value, dict) and isinstance(value.get("messages"), list)
+    )
+
+
+def events(intake: Intake) -> Iterator[AgentEvent]:
+    """Yield the events of the file, task by task, in file order."""
+    for line, index, value in _records(intake):
+        place = f"{intake.source.path.name}:{line}"
+        try:
+            record = _record(value, place if index is None else f"{place}.{index}")
+        except ContractError as error:
+            intake.refuse(line, str(error))
+        else:
+            yield from task_events(intake, line, record)
+
+
+# --- records of a file ------------------------------------------------------
+
+_Placed = tuple[int, int | None, Any]  # line, place in a list of records, record
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, dict) and "role" in value and "messages" not in value
+
+
+def _is_open_array(head: bytes) -> bool:
+    """Return whether a file's first line begins an array that later lines close."""
+    line = head.strip()
+    cut = len(head) > MAX_LINE_BYTES or line.endswith((b"[", b"{", b","))
+    return cut and line.startswith(b"[")
+
+
+def _records(intake: Intake) -> Iterator[_Placed]:
+    if _is_open_array(intake.source.head):
+        yield from _array_records(intake)
+        return
+    for line, value in intake.decoded(intake.source.lines()):
+        if isinstance(value, list) and value and not _is_message(value[0]):
+            yield from ((line, index, item) for index, item in enumerate(value))
+        else:
+            yield line, None, value
+
+
+def _array_records(intake: Intake) -> Iterator[_Placed]:
+    messages = []
+    try:
+        found = intake.decoded(elements(intake.source))
+        for index, (line, value) in enumerate(found):
+            if _is_message(value):
+                messages.append(value)
+            else:
+                yield line, index, value
+    except MalformedLineError as error:
+        intake.refuse(intake.source.number, str(error))
+    if messages:
+        yield intake.source.number, None, messages
+
+
+# --- one record -------------------------------------------------------------
+
+
+def _record(value: Any, place: str) -> TaskRecord:
+    """Return the task that `value` tells, named `place` where it has no id.
+
+    Raises
+    ------
+    ContractError
+        If it is neither an object nor a list, or has no messages.
+    """
+    if isinstance(value, list):
+        value = {"messages": value}
+    if not isinstance(value, dict):
+        raise ContractError(
+            field="record",
+            expected="an object with `messages`, or a list of messages",
+            found=type(value).__name__,
+        )
+    aside = value.get("metadata")
+    left = dict(aside if isinstance(aside, dict) else {}) | value
+    if isinstance(aside, dict):
+        del left["metadata"]
+    return TaskRecord(
+        task_id=_pop_identifier(left, _IDS) or place,
+        messages=_pop_messages(left),
+        created=next(filter(None, (time_of(left.get(n)) for n in _TIMES)), None),
+        outcomes=list(_pop_outcomes(left)),
+        facts=_pop_facts(left) | without_null({"extra": without_null(left) or None}),
+    )
+
+
+def _pop_identifier(left: Wire, names: Iterable[str]) -> str | None:
+    """Take the first id under `names`; an object it is part of stays behind."""
+    for name in names:
+        found = identifier(left.get(name))
+        if found is not None:
+            if not isinstance(left[name], dict):
+                del left[name]
+            return found
+    return None
+
+
+def _pop_messages(left: Wire) -> list[Any]:
+    """Take the messages, the one in ``choices`` at the end.
+
+    Raises
+    ------
+    ContractError
+        If they are not a list with something in it.
+    """
+    messages = left.pop("messages", None)
+    if not isinstance(messages, list) or not messages:
+        raise ContractError(
+            field="messages",
+            expected="a list of at least one message",
+            found="an empty list" if messages == [] else type(messages).__name__,
+        )
+    choices = left.get("choices")
+    first = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
+    if not isinstance(first, dict) or not isinstance(first.get("message"), dict):
+        return messages
+    del left["choices"]
+    beside = {k: v for k, v in first.items() if k != "message"}
+    beside["usage"] = left.pop("usage", None)
+    return [*messages, without_null(beside) | without_null(first["message"])]
+
+
+def _pop_facts(left: Wire) -> Wire:
+    """Take the facts of the task; a whole number given as a name becomes text."""
+    given = {name: left.pop(name, None) for name in _FACTS}
+    facts = {
+        n: v if isinstance(v, dict) else identifier(v) or v for n, v in given.items()
+    }
+    facts["group"] = _pop_identifier(left, _GROUPS)
+    account = left.pop("account", None)
+    if isinstance(account, dict):
+        account = account | without_null({"id": identifier(account)})
+    elif account is not None:
+        account = {"id": identifier(account) or account}
+    return without_null(facts | {"account": account})
+
+
+def _pop_outcomes(left: Wire) -> Iterator[Item]:
+    """Take the verdict and the complaint."""
+    given = [left.pop(name, None) for name in _NEEDED]
+    verdicts = [_verdict(value) for value in given if value is not None]
+    if verdicts:
+        # Two that differ make an answer that the contract refuses and shows.
+        needed = " and ".join(sorted({body["needed"] for body in verdicts}))
+        yield "verdict", EventKind.VERDICT, verdicts[0] | {"needed": needed}
+    complaint = left.pop("complaint", None)
+    if isinstance(complaint, dict):
+        yield "complaint", EventKind.COMPLAINT, complaint
+    elif complaint not in (None, False):
+        body = {} if complaint is True else {"text": complaint}
+        yield "complaint", EventKind.COMPLAINT, body
+
+
+def _verdict(given: Any) -> Wire:
+    rest = dict(given) if isinstance(given, dict) else {"needed": given}
+    needed = rest.get("needed")
+    word = str(needed) if isinstance(needed, bool | str) else type(needed).__name__
+    answer = word.strip().lower()
+    return {"source": "log"} | rest | {"needed": _ANSWERS.get(answer, answer)}

@@ -1,0 +1,1 @@
+"""The six components of the pattern, as pure functions over values."""

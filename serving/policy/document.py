@@ -1,0 +1,266 @@
+"""The parts of the policy document, each checked on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from serving.policy.hours import Hours
+from serving.policy.part import Amount, Name, Part, Positive, Span, Unit, Words
+
+
+class Mode(StrEnum):
+    """How much of a decision takes effect."""
+
+    SHADOW = "shadow"
+    CANARY = "canary"
+    ENFORCE = "enforce"
+
+
+class Priority(StrEnum):
+    """How soon a human must look. Order of declaration is order of urgency."""
+
+    URGENT = "urgent"
+    HIGH = "high"
+    NORMAL = "normal"
+
+    @property
+    def rank(self) -> int:
+        """Place in the order of urgency, 0 is the most urgent."""
+        return list(Priority).index(self)
+
+
+class Unstaffed(StrEnum):
+    """What a decision to escalate becomes while nobody on its chain is there."""
+
+    WAIT = "wait"
+    SAFE_STOP = "safe_stop"
+
+
+# Names of triggers that are not rules of the document.
+LEARNED = "learned"
+AGENT_ASKS = "agent_asks_for_human"
+# The rule that cannot be left out, only waived; also what the user's own call fires.
+USER_ASKS = "user_asks_for_human"
+# Reasons of messages that are no triggers.
+DEFAULT = "default"
+SAFE_STOP = "safe_stop"
+
+# Every user can be told something in this language.
+COMMON_LOCALE = "en"
+
+
+class Waiver(Part):
+    """Who switched a trigger off, and why. Audited whenever the policy loads."""
+
+    by: Words
+    why: Words
+    until: date
+
+
+class Rule(Part):
+    """A hard rule: a condition over signals and facts, never overruled by the model.
+
+    Attributes
+    ----------
+    when : str
+        A CEL expression of type bool. Every signal is a double, NaN while unknown:
+        every comparison with NaN is false, but for ``!=``. Facts as in `FACTS`.
+    says : str
+        Why it fired, in words for the person who takes over. ``{name}`` is filled
+        with the value of that signal or fact.
+    asks : str
+        What that person must decide.
+    waived : Waiver, optional
+        Switches the rule off up to and with the day `until`.
+    validated : str, optional
+        Needed where `when` reads a self-reported signal: which validation against
+        outcomes, on which agent version, allows it.
+    """
+
+    name: Name
+    when: Words
+    says: Words
+    asks: str = ""
+    priority: Priority = Priority.NORMAL
+    waived: Waiver | None = None
+    validated: Annotated[str | None, Field(min_length=1)] = None
+
+    def is_active(self, on: date | None) -> bool:
+        """Whether the rule can fire on the day `on`.
+
+        A waiver ends by itself. Where the day is not known it does not hold: what
+        switches a safeguard off must be sure.
+        """
+        return self.waived is None or on is None or on > self.waived.until
+
+
+class Costs(Part):
+    """What a review and a miss cost, in one currency.
+
+    Attributes
+    ----------
+    review, miss : float
+        Cost of a person's look at a task, and of a task that needed one and got none.
+    miss_per_account_value : float
+        What a miss costs more per unit of the account's value.
+    fixable : float
+        Share of the tasks that need a human which a human can still put right.
+    """
+
+    review: Positive = 5.0
+    miss: Positive = 40.0
+    miss_per_account_value: Amount = 0.0
+    fixable: Annotated[float, Field(gt=0, le=1)] = 0.8
+
+    def saved(self, account_value: float) -> float:
+        """Return what a review saves if the task does need a human."""
+        return self.fixable * (self.miss + self.miss_per_account_value * account_value)
+
+    def threshold(self, account_value: float) -> float:
+        """Return the risk above which a review pays, in (0, inf)."""
+        return self.review / self.saved(account_value)
+
+
+class Learned(Part):
+    """The learned trigger: calibrated risk at or above a threshold.
+
+    Attributes
+    ----------
+    threshold : "certified", "cost" or float
+        The certified threshold; or the risk above which a review pays (`Costs`); or
+        the owner's own. The last two are never taken above the certified one.
+    """
+
+    enabled: bool = True
+    threshold: Literal["certified", "cost"] | Unit = "certified"
+    says: Words = "predicted risk {risk} is at or above the threshold {threshold}"
+    asks: str = ""
+    priority: Priority = Priority.NORMAL
+
+    def held_against(
+        self, costs: Costs, certified: float | None, account_value: float
+    ) -> float | None:
+        """Return the threshold the risk is held against; None: it cannot fire.
+
+        The certified threshold is the highest at which the miss rate is bounded, so
+        every lower one is certified too: escalating more can only miss less. The cost
+        rule, and a number of the owner's own, therefore choose inside the certified
+        set by lowering it; a dearer account lowers it further. Were they allowed to
+        raise it, the price of a review would quietly undo the promise: where that is
+        wanted, the promise (alpha) is what has to change. Without a certificate they
+        stand alone, for then nothing was promised.
+
+        Parameters
+        ----------
+        costs : Costs
+            For the cost rule.
+        certified : float or None
+            The certified threshold; None: there is no certificate, or it was refused.
+        account_value : float
+            In the currency of `costs`.
+        """
+        if not self.enabled or self.threshold == "certified":
+            return certified if self.enabled else None
+        own = self.threshold
+        if own == "cost":
+            own = costs.threshold(account_value)
+        return own if certified is None else min(own, certified)
+
+
+class Queue(Part):
+    """A place where handoffs wait, and the people who answer for it.
+
+    Attributes
+    ----------
+    staff : int, optional
+        How many of the members work at the same time; all of them where not given.
+    acknowledge_within, resolve_within : timedelta
+        Deadlines from the moment the handoff was queued, or the queue next opened.
+    chain : tuple of str
+        Queues that take over in turn when a deadline passes; the last is terminal.
+    minutes_per_handoff : float
+        Minutes of one person's time, on average.
+    """
+
+    name: Name
+    owner: str = ""
+    members: tuple[Words, ...] = ()
+    staff: Annotated[int | None, Field(ge=1)] = None
+    hours: Hours = Hours()
+    acknowledge_within: Span = timedelta(minutes=15)
+    resolve_within: Span = timedelta(hours=8)
+    chain: tuple[Name, ...] = ()
+    minutes_per_handoff: Positive = 8.0
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether somebody answers for what waits here."""
+        return bool(self.owner.strip()) and len(self.members) > 0
+
+    @property
+    def rungs(self) -> tuple[str, ...]:
+        """The queue itself and those that take over, in turn."""
+        return (self.name, *self.chain)
+
+    @property
+    def at_work(self) -> int:
+        """How many people work here at the same time while it is open."""
+        return len(self.members) if self.staff is None else self.staff
+
+
+class Route(Part):
+    """Where a handoff goes: the first route that takes it.
+
+    Attributes
+    ----------
+    triggers : tuple of str
+        Takes handoffs of which one of these fired; empty takes any.
+    when : str
+        And of which this condition holds.
+    priority : Priority, optional
+        In place of the most urgent one among what fired.
+    """
+
+    when: Words = "true"
+    triggers: tuple[Name, ...] = ()
+    queue: Name
+    priority: Priority | None = None
+    skills: tuple[Words, ...] = ()
+
+    def takes(self, fired: Collection[str]) -> bool:
+        """Whether one of `fired` is a trigger of this route, or it takes any."""
+        return not self.triggers or any(name in self.triggers for name in fired)
+
+
+class Message(Part):
+    """What the user is told, while the queue is open and while it is closed.
+
+    ``{wait}`` is filled with the expected wait in words.
+    """
+
+    open: Words
+    closed: Words
+
+
+Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+Messages = Mapping[Name, Mapping[Locale, Message]]
+
+
+class Audit(Part):
+    """Shares of the tasks that nobody escalated, drawn for a human's review.
+
+    Attributes
+    ----------
+    uniform : float
+        The same for every task: what a certificate can be renewed on.
+    targeted : float
+        Where the risk is 1/2; less where it is nearer to 0 or 1: what teaches most.
+    """
+
+    uniform: Unit = 0.02
+    targeted: Unit = 0.03

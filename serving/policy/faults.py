@@ -1,0 +1,208 @@
+"""Faults between the parts of a policy: what must not go live, all found at once."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from features.signals import SIGNALS
+from serving.policy.conditions import (
+    UNKNOWN,
+    ConditionError,
+    bind,
+    compile_condition,
+    holds_of_everything,
+    nearest,
+    outcome,
+    reads,
+)
+from serving.policy.document import (
+    AGENT_ASKS,
+    COMMON_LOCALE,
+    DEFAULT,
+    LEARNED,
+    SAFE_STOP,
+    USER_ASKS,
+    Learned,
+    Messages,
+    Queue,
+    Route,
+    Rule,
+)
+from serving.policy.words import is_tautology, template_fault
+
+SELF_REPORTED = frozenset(s.name for s in SIGNALS if s.trust == "self_reported")
+
+_ASKS_SIGNAL = "asks_for_human"
+_RESERVED = frozenset({LEARNED, AGENT_ASKS, DEFAULT, SAFE_STOP})
+
+
+def _twice(what: str, names: Iterable[str]) -> Iterator[str]:
+    for name, n in Counter(names).items():
+        if n > 1:
+            yield f"{what} {name!r} is defined {n} times; give each a name of its own"
+
+
+def _condition_fault(text: str) -> str | None:
+    try:
+        compile_condition(text)
+    except ConditionError as error:
+        return str(error)
+    return None
+
+
+def _sentence_faults(says: str, known: Iterable[str]) -> Iterator[str]:
+    fault = template_fault(says, frozenset(known))
+    if fault:
+        yield fault
+    if is_tautology(says):
+        yield f"`{says}` gives no reason; say what happened, in words that fit only it"
+
+
+def _rule_faults(rule: Rule) -> Iterator[str]:
+    fault = _condition_fault(rule.when)
+    if fault:
+        yield fault
+    if rule.name in _RESERVED:
+        yield f"the name {rule.name!r} is taken by Escalon; choose another"
+    told = sorted(reads(rule.when) & SELF_REPORTED)
+    if told and rule.validated is None:
+        yield (
+            f"reads {', '.join(told)}, which the agent says of itself; name under "
+            "`validated` the validation against outcomes, on which agent version"
+        )
+    yield from _sentence_faults(rule.says, UNKNOWN)
+
+
+def _may_be_asked(rules: Sequence[Rule]) -> Iterator[str]:
+    """Yield a fault if a user who asks for a human might not get one, unwaived."""
+    rule = next((r for r in rules if r.name == USER_ASKS), None)
+    how = f"`{_ASKS_SIGNAL} >= 1.0`"
+    if rule is None:
+        yield (
+            f"there is no rule {USER_ASKS!r}; add it with {how}, and if users shall "
+            "not reach a human give it a `waived` with by, why and until"
+        )
+    elif rule.waived is None and _condition_fault(rule.when) is None:
+        asked = bind({_ASKS_SIGNAL: 1.0})
+        if outcome(compile_condition(rule.when), asked) is not True:
+            yield (
+                f"rule {USER_ASKS!r}: `{rule.when}` does not fire when the user asks "
+                f"once and nothing else is known; write {how}, or waive it"
+            )
+
+
+def rule_faults(rules: Sequence[Rule], learned: Learned) -> Iterator[str]:
+    """Yield what is wrong with the triggers."""
+    yield from _twice("rule", (rule.name for rule in rules))
+    yield from _may_be_asked(rules)
+    for rule in rules:
+        yield from (f"rule {rule.name!r}: {fault}" for fault in _rule_faults(rule))
+    known = {*UNKNOWN, "threshold"}
+    yield from (f"learned: {fault}" for fault in _sentence_faults(learned.says, known))
+
+
+def _queue_faults(queue: Queue, names: set[str]) -> Iterator[str]:
+    for rung in queue.chain:
+        if rung not in names:
+            yield f"its chain names {rung!r}, no such queue{nearest(rung, names)}"
+    yield from (
+        f"its chain comes to {name!r} {n} times"
+        for name, n in Counter(queue.rungs).items()
+        if n > 1
+    )
+    if queue.members and queue.at_work > len(queue.members):
+        yield f"staff is {queue.at_work}, but it has {len(queue.members)} members"
+
+
+def queue_faults(queues: Sequence[Queue]) -> Iterator[str]:
+    """Yield what is wrong with the queues."""
+    names = {queue.name for queue in queues}
+    yield from _twice("queue", (queue.name for queue in queues))
+    for queue in queues:
+        yield from (
+            f"queue {queue.name!r}: {fault}" for fault in _queue_faults(queue, names)
+        )
+
+
+def _unowned(queue: Queue, queues: dict[str, Queue]) -> Iterator[str]:
+    """Yield the rungs, this queue's own first, that nobody answers for."""
+    for name in queue.rungs:
+        rung = queues.get(name)
+        if rung is not None and not rung.is_owned:
+            lacks = "members" if rung.owner.strip() else "owner"
+            way = "" if rung is queue else f" by the chain of {queue.name!r}"
+            yield (
+                f"ends{way} at queue {name!r}, which has no {lacks}; give it an owner "
+                "and at least one member"
+            )
+
+
+def _is_catch_all(route: Route) -> bool:
+    return (
+        not route.triggers
+        and _condition_fault(route.when) is None
+        and holds_of_everything(route.when)
+    )
+
+
+def _route_faults(
+    route: Route, queues: dict[str, Queue], triggers: set[str]
+) -> Iterator[str]:
+    fault = _condition_fault(route.when)
+    if fault:
+        yield fault
+    for name in route.triggers:
+        if name not in triggers:
+            yield f"no trigger is called {name!r}{nearest(name, triggers)}"
+    if route.queue in queues:
+        yield from _unowned(queues[route.queue], queues)
+    else:
+        yield f"there is no queue {route.queue!r}{nearest(route.queue, queues)}"
+
+
+def _order_faults(routes: Sequence[Route]) -> Iterator[str]:
+    taken = next((n for n, r in enumerate(routes, 1) if _is_catch_all(r)), math.inf)
+    if taken is math.inf:
+        yield "no route takes what the others leave; end the routes with `- queue: …`"
+    for n, route in enumerate(routes, 1):
+        if n > taken:
+            yield (
+                f"route {n} (to {route.queue!r}) is never reached: route {taken} takes "
+                "everything; move it up"
+            )
+
+
+def triggers_of(rules: Sequence[Rule]) -> set[str]:
+    """Return the name of everything that can fire."""
+    return {LEARNED, AGENT_ASKS, USER_ASKS} | {rule.name for rule in rules}
+
+
+def route_faults(
+    routes: Sequence[Route], queues: Sequence[Queue], rules: Sequence[Rule]
+) -> Iterator[str]:
+    """Yield what is wrong with the routes, and with the queues they lead to."""
+    by_name = {queue.name: queue for queue in queues}
+    triggers = triggers_of(rules)
+    for n, route in enumerate(routes, 1):
+        yield from (
+            f"route {n} (to {route.queue!r}): {fault}"
+            for fault in _route_faults(route, by_name, triggers)
+        )
+    yield from _order_faults(routes)
+
+
+def message_faults(messages: Messages, rules: Sequence[Rule]) -> Iterator[str]:
+    """Yield what is wrong with what users are told."""
+    if COMMON_LOCALE not in messages.get(DEFAULT, {}):
+        yield f"messages: {DEFAULT}.{COMMON_LOCALE} is missing; every user needs a text"
+    reasons = triggers_of(rules) | {DEFAULT, SAFE_STOP}
+    for reason, locales in messages.items():
+        if reason not in reasons:
+            yield f"messages: no trigger is called {reason!r}{nearest(reason, reasons)}"
+        for locale, message in locales.items():
+            for text in (message.open, message.closed):
+                fault = template_fault(text, {"wait"})
+                if fault:
+                    yield f"messages: {reason}.{locale}: {fault}"

@@ -1,0 +1,300 @@
+"""Context packager: what a human needs to take over without re-investigating."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from features.events import AgentEvent, EventKind
+from features.signals import SIGNALS
+from serving.policy.attempts import Attempt, Outcome, attempts_of
+from serving.policy.briefing import may_not_know, to_decide
+from serving.policy.context import ContextPackage, Reason, Thought, Turn
+from serving.policy.trigger import Decision, Firing
+from serving.policy.words import is_tautology, shown
+
+__all__ = [
+    "Attempt",
+    "ContextPackage",
+    "Contributed",
+    "Outcome",
+    "PackageError",
+    "Reason",
+    "Thought",
+    "Turn",
+    "check",
+    "pack",
+]
+
+
+class PackageError(ValueError):
+    """A package that would mislead whoever takes over; the message says how."""
+
+
+class Contributed(Protocol):
+    """What the packager needs to know of a signal's contribution to the score."""
+
+    @property
+    def signal(self) -> str:
+        """Name of the signal."""
+        ...
+
+    @property
+    def value(self) -> float:
+        """Its value, NaN if unknown."""
+        ...
+
+    @property
+    def contribution(self) -> float:
+        """What it adds to the score, log-odds."""
+        ...
+
+
+_DOCS = {signal.name: signal.doc for signal in SIGNALS}
+_SPEAKERS = {EventKind.USER_MESSAGE: "user", EventKind.AGENT_MESSAGE: "agent"}
+_THOUGHTS = ("reasoning", "thinking", "rationale")
+# What has a place of its own in the package, or none: usage says nothing to a human.
+_PLACED = frozenset(
+    {
+        *_SPEAKERS,
+        EventKind.TASK_STARTED,
+        EventKind.PLAN,
+        EventKind.TOOL_CALL,
+        EventKind.TOOL_RESULT,
+        EventKind.USAGE,
+    }
+)
+_ROUNDING = 1e-6
+
+
+# --- what happened -----------------------------------------------------------
+
+
+def _turn(event: AgentEvent) -> Turn:
+    told = ("text", "attachments")
+    return Turn(
+        event_id=event.event_id,
+        at=event.at,
+        speaker=_SPEAKERS[EventKind(event.kind)],
+        text=event.text,
+        attachments=tuple(event.body.get("attachments") or ()),
+        rest={key: value for key, value in event.body.items() if key not in told},
+    )
+
+
+def _conversation(events: Sequence[AgentEvent]) -> tuple[Turn, ...]:
+    return tuple(_turn(event) for event in events if event.kind in _SPEAKERS)
+
+
+def _started(events: Sequence[AgentEvent]) -> Mapping[str, Any]:
+    kinds = (EventKind.TASK_STARTED,)
+    return next((event.body for event in events if event.kind in kinds), {})
+
+
+def _request(events: Sequence[AgentEvent]) -> str:
+    """Return the text the task started with, else the user's first message."""
+    texts = (
+        event.text
+        for kind in (EventKind.TASK_STARTED, EventKind.USER_MESSAGE)
+        for event in events
+        if event.kind == kind
+    )
+    return next((text for text in texts if text.strip()), "")
+
+
+def _thoughts(events: Sequence[AgentEvent]) -> Iterator[Thought]:
+    for event in events:
+        if event.kind == EventKind.PLAN:
+            contents = [dict(event.body)]
+        else:
+            contents = [event.body[key] for key in _THOUGHTS if key in event.body]
+        for content in contents:
+            yield Thought(
+                event_id=event.event_id, at=event.at, kind=event.kind, content=content
+            )
+
+
+def _best_guess(events: Sequence[AgentEvent]) -> str:
+    kinds = (EventKind.PLAN, EventKind.AGENT_MESSAGE)
+    texts = (event.text for event in reversed(events) if event.kind in kinds)
+    return next((text for text in texts if text.strip()), "")
+
+
+# --- why it escalated --------------------------------------------------------
+
+
+def _reason(part: Contributed) -> Reason:
+    unknown = math.isnan(part.value)
+    if part.contribution == 0:
+        effect = "does not move the risk"
+    else:
+        effect = "raises the risk" if part.contribution > 0 else "lowers the risk"
+    doc = _DOCS.get(part.signal, part.signal)
+    return Reason(
+        signal=part.signal,
+        value=None if unknown else part.value,
+        contribution=part.contribution,
+        says=f"{doc}: {shown(part.value)}; {effect}",
+    )
+
+
+def _score(
+    contributions: Sequence[Contributed], base: float | None, score: float | None
+) -> float | None:
+    """Return what base and contributions add up to, held against `score`."""
+    if base is None:
+        return score
+    total = base + math.fsum(part.contribution for part in contributions)
+    if score is not None and abs(total - score) > _ROUNDING * max(1.0, abs(score)):
+        msg = (
+            f"contributions and base must add up to the score {score!r}, they come to "
+            f"{total!r}; pass those that `explain` gave for the same signals"
+        )
+        raise PackageError(msg)
+    return total if score is None else score
+
+
+# --- what is missing ---------------------------------------------------------
+
+
+def _unhashed(conversation: Sequence[Turn]) -> Iterator[str]:
+    for turn in conversation:
+        for attachment in turn.attachments:
+            if not (isinstance(attachment, Mapping) and attachment.get("sha256")):
+                yield (
+                    f"content hash (sha256) of an attachment of event "
+                    f"{turn.event_id!r}: it cannot be told from another"
+                )
+
+
+def _reasonless(firings: Sequence[Firing]) -> Iterator[str]:
+    if not firings:
+        yield "why it escalated: no trigger fired"
+    for firing in firings:
+        if is_tautology(firing.says):
+            yield (
+                f"why it escalated: {firing.trigger!r} only says {firing.says!r}, "
+                "which is no reason"
+            )
+
+
+def _missing(parts: Mapping[str, Any]) -> Iterator[str]:
+    absent = {
+        "request": "original request: the log holds no text of the user",
+        "conversation": "conversation: the log holds no message",
+        "attempts": "attempts: the log holds no tool call",
+        "reasoning": "reasoning: the agent logged none",
+        "best_guess": "best guess: the agent logged no plan and no message",
+        "reasons": "contributions of the signals: the model did not give any",
+    }
+    yield from (says for part, says in absent.items() if not parts[part])
+    yield from _reasonless(parts["why"])
+    yield from _unhashed(parts["conversation"])
+
+
+# --- the package -------------------------------------------------------------
+
+
+def check(package: ContextPackage, events: Sequence[AgentEvent]) -> None:
+    """Check that `package` holds what was said in `events`, whole and in order.
+
+    Raises
+    ------
+    PackageError
+        If a message is not there, or not as it was said.
+    """
+    said = [event for event in events if event.kind in _SPEAKERS]
+    if len(package.conversation) != len(said):
+        msg = (
+            f"the conversation has {len(said)} messages, the package "
+            f"{len(package.conversation)}; none may be left out or added"
+        )
+        raise PackageError(msg)
+    for turn, event in zip(package.conversation, said, strict=True):
+        attachments = event.body.get("attachments") or []
+        if turn.text != event.text or list(turn.attachments) != attachments:
+            msg = (
+                f"event {event.event_id!r} is not packed as it was said; text and "
+                "attachments must be kept byte for byte"
+            )
+            raise PackageError(msg)
+
+
+def _task_of(events: Sequence[AgentEvent]) -> str:
+    tasks = sorted({event.task_id for event in events})
+    if len(tasks) != 1:
+        msg = (
+            f"a package is of one task, got events of {len(tasks)}"
+            f"{': ' + ', '.join(tasks) if tasks else ''}; pass the log of one task"
+        )
+        raise PackageError(msg)
+    return tasks[0]
+
+
+def _happened(events: Sequence[AgentEvent]) -> dict[str, Any]:
+    attempts = attempts_of(events)
+    return {
+        "task": {k: v for k, v in _started(events).items() if k != "text"},
+        "at": events[-1].at,
+        "request": _request(events),
+        "conversation": _conversation(events),
+        "attempts": attempts,
+        "reasoning": tuple(_thoughts(events)),
+        "record": tuple(e.to_json() for e in events if e.kind not in _PLACED),
+        "best_guess": _best_guess(events),
+        "may_not_know": may_not_know(events, attempts),
+        "done": tuple(
+            a for a in attempts if a.is_write and a.outcome is Outcome.SUCCEEDED
+        ),
+    }
+
+
+def pack(
+    events: Sequence[AgentEvent],
+    decision: Decision,
+    contributions: Sequence[Contributed],
+    signals: Mapping[str, float],
+    *,
+    base: float | None = None,
+    score: float | None = None,
+) -> ContextPackage:
+    """Return the package of the task whose log is `events`.
+
+    What is absent is listed in `missing`, never hidden; it does not stop a handover.
+
+    Parameters
+    ----------
+    events : sequence of AgentEvent
+        The task's log so far, in log order.
+    decision : Decision
+        Why it is handed over.
+    contributions : sequence of Contributed
+        What the model gave for `signals`; empty where it had no part.
+    signals : Mapping of str to float
+        By name; NaN is unknown.
+    base, score : float, optional
+        Where the contributions start, and what they must add up to; log-odds.
+
+    Raises
+    ------
+    PackageError
+        If the events are none or of several tasks, or the contributions do not add up.
+    """
+    task_id = _task_of(events)
+    happened = _happened(events)
+    reasons = tuple(_reason(part) for part in contributions)
+    parts = {**happened, "reasons": reasons, "why": decision.firings}
+    package = ContextPackage(
+        task_id=task_id,
+        **parts,
+        risk=decision.risk,
+        threshold=decision.threshold,
+        base=base,
+        score=_score(contributions, base, score),
+        to_decide=to_decide(events, happened["attempts"], decision.firings),
+        signals={k: float(v) for k, v in signals.items() if not math.isnan(v)},
+        missing=tuple(_missing(parts)),
+    )
+    check(package, events)
+    return package
