@@ -254,17 +254,14 @@ class ModelBundle:
         ]
         return tuple(sorted(found, key=lambda c: -abs(c.contribution)))
 
-    @cached_property
+    @property
     def base(self) -> float:
         """The score before any signal has spoken (expected margin, log-odds)."""
-        empty = np.full((1, len(NAMES)), np.nan)
-        return float(self._booster.predict(empty, pred_contrib=True)[0][-1])
+        return float(self.facts["base"])
 
-    def importance(self) -> dict[str, float]:
-        """Return each signal's share of the booster's total gain, in [0, 1]."""
-        gain = self._booster.feature_importance("gain")
-        total = gain.sum() or 1.0
-        return dict(zip(NAMES, (gain / total).tolist(), strict=True))
+    def contributions(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the contribution of each signal in each row of `x`, shape of `x`."""
+        return np.asarray(self._booster.predict(x, pred_contrib=True))[:, :-1]
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightgbm
@@ -56,7 +56,7 @@ class Recipe:
             "bagging_fraction": self.share_of_rows,
             "bagging_freq": 1,
             "lambda_l2": self.ridge,
-            # Random cut points average out: with few tasks, the best cut is mostly luck.
+            # Random cuts average out: with few tasks, the best cut is mostly luck.
             "extra_trees": True,
             "monotone_constraints": [signal.direction for signal in SIGNALS],
             "monotone_constraints_method": "advanced",
@@ -70,10 +70,7 @@ class Recipe:
     def scaled_to(self, n_rows: int) -> Recipe:
         """Return the recipe with leaves that a small data set can still fill."""
         least = min(self.least_in_leaf, max(5, n_rows // 100))
-        return Recipe(
-            **{f: getattr(self, f) for f in self.__dataclass_fields__}
-            | {"least_in_leaf": least}
-        )
+        return replace(self, least_in_leaf=least)
 
 
 def fit(data: Snapshots, recipe: Recipe) -> lightgbm.Booster:
@@ -95,7 +92,10 @@ def score(booster: lightgbm.Booster, x: Floats) -> Floats:
 def cross_fit(
     data: Snapshots, recipe: Recipe, *, k: int = 5, progress: Progress | None = None
 ) -> Floats:
-    """Return out-of-fold scores, shape (n_rows,): no row by a booster that saw its group."""
+    """Return out-of-fold scores, shape (n_rows,).
+
+    No row is scored by a booster that has seen a row of its group.
+    """
     scores = np.empty(len(data))
     for i, (train, test) in enumerate(splits(data.groups, k=k, seed=recipe.seed)):
         if progress is not None:
