@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -82,7 +83,7 @@ def write_events(events: Iterable[AgentEvent], path: Path) -> int:
     table = events_table(events)
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path, compression="zstd")
-    return table.num_rows
+    return int(table.num_rows)
 
 
 def read_events(path: Path) -> pa.Table:
@@ -123,7 +124,7 @@ def log_events(table: pa.Table) -> Iterator[AgentEvent]:
         )
 
 
-def starts_of(task_ids: NDArray[np.object_]) -> NDArray[np.int64]:
+def starts_of(task_ids: NDArray[Any]) -> NDArray[np.int64]:
     """Return where each run of equal ids begins, shape (n_tasks,)."""
     changed = task_ids[1:] != task_ids[:-1]
     return (

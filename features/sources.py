@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -295,7 +295,7 @@ class Reader:
         return values
 
 
-_BY_KIND = {
+_BY_KIND: Mapping[str, Callable[[Reader, AgentEvent], dict[str, float]]] = {
     EventKind.TASK_STARTED: Reader._started,  # noqa: SLF001
     EventKind.USER_MESSAGE: Reader._user,  # noqa: SLF001
     EventKind.AGENT_MESSAGE: Reader._agent,  # noqa: SLF001

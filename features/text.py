@@ -61,21 +61,27 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"against (?:our|the) polic(?:y|ies)",
     ),
     "asks_human": (
-        r"(?:speak|talk|chat) (?:to|with) (?:a|an|the|some|your|another)? ?"
-        r"(?:real |live |actual |human )*"
-        r"(?:human|person|people|agent|representative|rep|manager|supervisor|someone|somebody|advisor|operator)",
+        (
+            r"(?:speak|talk|chat) (?:to|with) (?:a|an|the|some|your|another)? ?"
+            r"(?:real |live |actual |human )*"
+            r"(?:human|person|people|agent|representative|rep|manager|supervisor|someone|somebody|advisor|operator)"
+        ),
         r"(?:real|live|actual) (?:human|person|agent|representative)",
         r"human (?:agent|being|representative|support|help|assistance|please)",
-        r"(?:transfer|connect|escalate|pass|put) (?:me|this|my \w+)"
-        r" (?:through )?(?:to|with)",
+        (
+            r"(?:transfer|connect|escalate|pass|put) (?:me|this|my \w+)"
+            r" (?:through )?(?:to|with)"
+        ),
         r"(?:your|a|the) (?:supervisor|manager)",
         r"customer service representative",
     ),
     "promises_transfer": (
-        r"(?:i(?:'m| am|'ll| will)|let me|i(?:'ve| have)|you(?:'re| are)|"
-        r"you will be|going to|need to|being) (?:now )?"
-        r"(?:be )?(?:transfer|connect|escalat|forward|hand)(?:r?ing|red|ed|ing)?"
-        r"(?: \w+){0,4}? (?:to|with) (?:a|an|the|our|another)?",
+        (
+            r"(?:i(?:'m| am|'ll| will)|let me|i(?:'ve| have)|you(?:'re| are)|"
+            r"you will be|going to|need to|being) (?:now )?"
+            r"(?:be )?(?:transfer|connect|escalat|forward|hand)(?:r?ing|red|ed|ing)?"
+            r"(?: \w+){0,4}? (?:to|with) (?:a|an|the|our|another)?"
+        ),
         r"transfer(?:red|ring)? (?:you )?to a human",
         r"hand(?:ed|ing)? (?:you|this) (?:over|off)",
     ),
@@ -177,8 +183,10 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
     ),
     "troubles": (
         r"(?:an|the|this|some|technical|system) (?:issue|problem|error|limitation)s?",
-        r"(?:having|had|encounter\w*|experienc\w+) (?:some )?"
-        r"(?:trouble|difficult\w+|issues?|problems?|errors?)",
+        (
+            r"(?:having|had|encounter\w*|experienc\w+) (?:some )?"
+            r"(?:trouble|difficult\w+|issues?|problems?|errors?)"
+        ),
         r"system",
         r"not (?:found|match\w*|valid)",
         r"couldn'?t (?:find|locate)",
@@ -244,8 +252,10 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"(?:has|have) been (?:successfully )?(?:\w+ed|sent|made)",
         r"successfully",
         r"(?:is|are) (?:now )?(?:complete|completed|done|processed|confirmed)",
-        r"i(?:'ve| have) (?:successfully )?"
-        r"(?:\w+ed|sent|made) (?:your|the|it)",
+        (
+            r"i(?:'ve| have) (?:successfully )?"
+            r"(?:\w+ed|sent|made) (?:your|the|it)"
+        ),
         r"all set",
         r"done",
     ),

@@ -114,6 +114,17 @@ class Calibrator:
     b: tuple[float, ...]
     c: tuple[float, ...]
 
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the calibrator that its JSON form describes."""
+        return cls(
+            kind=stored["kind"],
+            edges=tuple(stored["edges"]),
+            a=tuple(stored["a"]),
+            b=tuple(stored["b"]),
+            c=tuple(stored["c"]),
+        )
+
     def risk(self, score: float, steps: float) -> float:
         """Return the calibrated risk of one score after `steps` events."""
         stage = sum(steps > edge for edge in self.edges)
@@ -214,12 +225,9 @@ class ModelBundle:
             for name in (_BOOSTER, _CALIBRATOR, _SIGNALS, _CERTIFICATES)
         }
         _require_schema(path, orjson.loads(files[_SIGNALS]))
-        calibrator = orjson.loads(files[_CALIBRATOR])
         return cls(
             booster_text=files[_BOOSTER].decode(),
-            calibrator=Calibrator(
-                **{k: v if k == "kind" else tuple(v) for k, v in calibrator.items()}
-            ),
+            calibrator=Calibrator.of(orjson.loads(files[_CALIBRATOR])),
             certificate=Certificate(**orjson.loads(files[_CERTIFICATES])[0]),
             signals=tuple(orjson.loads(files[_SIGNALS])),
             facts=manifest["facts"],

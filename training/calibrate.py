@@ -90,7 +90,7 @@ def _coefficients(kind: Kind, sample: Sample) -> Floats:
         each = np.logaddexp(0.0, z) - sample.y * z
         slope = sample.weight * (1 / (1 + np.exp(-z)) - sample.y)
         value = float(sample.weight @ each + 0.5 * _RIDGE * beta @ beta)
-        return value, design.T @ slope + _RIDGE * beta
+        return value, np.asarray(design.T @ slope + _RIDGE * beta)
 
     start = np.zeros(design.shape[1])
     return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B").x)

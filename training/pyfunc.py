@@ -8,15 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
 import pandas as pd
 from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
 
 from features.signals import NAMES
 from training.bundle import ModelBundle
 
 
-class EscalonModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is untyped
+class EscalonModel(PythonModel):  # type: ignore[misc]  # mlflow is untyped
     """Signals in, calibrated risk out; the same numbers as `ModelBundle.risks`."""
 
     def load_context(self, context: Any) -> None:

@@ -113,6 +113,17 @@ class Registry:
             client.set_registered_model_alias(NAME, CHAMPION, found.number)
             return found
 
+    def find(self, version: str) -> Version:
+        """Return the registered version with a number or an alias.
+
+        Raises
+        ------
+        RegistryError
+            If there is none.
+        """
+        with self._connected() as client:
+            return self._find(client, version)
+
     def _find(self, client: MlflowClient, version: str) -> Version:
         if version.isdigit():
             held = client.get_model_version(NAME, version)

@@ -250,7 +250,8 @@ def _day(seconds: float) -> date:
 
 
 def _spread(x: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    return x[np.linspace(0, len(x) - 1, min(n, len(x))).astype(int)]
+    rows = np.linspace(0, len(x) - 1, min(n, len(x))).astype(int)
+    return np.asarray(x[rows])
 
 
 def card(trained: Trained, *, name: str, version: str, directory: Path) -> Path:

@@ -1,0 +1,5 @@
+"""`python -m escalon`."""
+
+from escalon.cli import main
+
+main()
