@@ -29,7 +29,9 @@ def _counted(events: Iterator[AgentEvent], tell: object) -> Iterator[AgentEvent]
         yield event
 
 
-def read_sources(form: str, sources: list[Path], out: Path) -> tuple[int, list[Refusal]]:
+def read_sources(
+    form: str, sources: list[Path], out: Path
+) -> tuple[int, list[Refusal]]:
     """Write the events of `sources` to `out`; return how many, and what was refused."""
     refused: list[Refusal] = []
     errors = (ingest.SourceError, ingest.UnknownFormatError)
@@ -56,7 +58,8 @@ def ingest_logs(
     n, refused = read_sources(form, sources, out)
     if n == 0:
         reason = refused[0].error if refused else "the sources are empty"
-        raise fail(f"no event landed: {reason}")
+        msg = f"no event landed: {reason}"
+        raise fail(msg)
     if as_json:
         shown = [
             {"source": r.source, "line": r.line, "error": r.error} for r in refused

@@ -75,7 +75,10 @@ def verify(
     else:
         rows = [
             ("records", report.size),
-            ("events and decisions held against them", report.events + report.decisions),
+            (
+                "events and decisions held against them",
+                report.events + report.decisions,
+            ),
             ("checkpoint", f"{report.size}:{report.root}"),
             ("found", "nothing wrong" if report.is_sound else f"{report.found} wrong"),
             *(("", problem) for problem in report.problems),
@@ -90,7 +93,8 @@ def _checkpoint(expect: str | None) -> tuple[int, str] | None:
         return None
     size, _, root = expect.partition(":")
     if not size.isdigit() or not root:
-        raise fail(f"--expect must be SIZE:ROOT, as `audit verify` prints, got {expect}")
+        msg = f"--expect must be SIZE:ROOT, as `audit verify` prints, got {expect}"
+        raise fail(msg)
     return int(size), root
 
 

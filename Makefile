@@ -1,0 +1,44 @@
+# The front door. `make demo` shows everything; `make test` proves it.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench serve docs clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export MLFLOW_DISABLE_TELEMETRY := true
+export BENTOML_DO_NOT_TRACK := True
+
+help: ## What there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+# Everything pinned, every file checked against its hash.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; found $$($(PYTHON) --version). Try PYTHON=python3.11"; exit 2; }
+	@echo "Setting up .venv (a minute or two, once) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## The whole path, in about a minute. DATA=FILE for your logs, ONCE=1 to exit
+	@$(BIN)/escalon demo $(if $(DATA),--data "$(DATA)") $(if $(ONCE),--once)
+
+test: $(READY) ## Every test
+	$(BIN)/python -m pytest -q
+
+check: $(READY) ## Lint, format, types, import rules, docstrings of tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/interrogate -q tests
+
+bench: $(READY) ## Every benchmark, results into benchmarks/results
+	$(BIN)/python benchmarks/path.py --json --out benchmarks/results/path.json
+
+serve: $(READY) ## The service, with var/model and var/escalon.db
+	@$(BIN)/escalon serve
+
+clean: ## Remove what was made, keep what was written
+	rm -rf .venv var dist build

@@ -1,0 +1,209 @@
+"""`escalon demo`: the whole path, from logs to cases in a human's queue."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import pyarrow as pa
+import typer
+
+from escalon.learning import MISTAKES, order_for
+from escalon.live import Played, ServiceError, play
+from escalon.logs import read_sources
+from escalon.terminal import fail, mistakes, out, print_pairs, progress
+from features import batch, ingest
+from features.events import AgentEvent
+from serving.policy.rules import Policy
+from serving.settings import Settings, SettingsError
+from training.registry import Registry, Version
+from training.simulate import World
+from training.train import Trained, summary, train
+
+_SEED = 7
+_QUEUED = 12  # cases that should stand in the queues before the demo rests
+_MOST_PLAYED = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Log:
+    """Where the demo learns from, and the tasks it then plays."""
+
+    events: pa.Table
+    live: list[Sequence[AgentEvent]]
+    says: str
+
+
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Your own logs, any format; else a simulation."),
+    ] = None,
+    tasks: Annotated[int, typer.Option(min=200, help="Tasks to simulate.")] = 3_000,
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop the service and exit at the end.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port; the next free one if taken.")] = 3000,
+    home: Annotated[
+        Path, typer.Option("--home", help="Made anew at each demo.")
+    ] = Path("var/demo"),
+    mlruns: Annotated[Path, typer.Option("--mlruns", help="Folder of MLflow.")] = Path(
+        "mlruns"
+    ),
+) -> None:
+    """Learn from logs, start the service, and play tasks until cases are queued.
+
+    Without --data a world of support tasks is simulated, whose truth is known.
+
+    Example: escalon demo --data runs.jsonl.gz
+    """
+    began = time.monotonic()
+    shutil.rmtree(home, ignore_errors=True)
+    log = _own_log(data, home) if data else _simulated(tasks, home)
+    trained, version = _learn(log, mlruns)
+    Registry(mlruns).promote(version.number)
+    model = Registry(mlruns).fetch(version.uri, home / "model")
+    settings = Settings.load(
+        store=home / "escalon.db", model=model, port=_free_port(port)
+    )
+    _serve(settings, log, trained, version, once=once, began=began)
+
+
+def _simulated(tasks: int, home: Path) -> _Log:
+    path = home / "events.parquet"
+    with progress() as tell:
+        tell(f"simulating {tasks} tasks whose truth is known")
+        batch.write_events(World(seed=_SEED).log(tasks), path)
+    fresh = World(seed=_SEED + 1).tasks(_MOST_PLAYED)
+    live: list[Sequence[AgentEvent]] = [task.events for task in fresh]
+    return _Log(
+        events=batch.read_events(path),
+        live=live,
+        says=f"{tasks} simulated tasks",
+    )
+
+
+def _own_log(data: Path, home: Path) -> _Log:
+    path = home / "events.parquet"
+    n, refused = read_sources(ingest.AUTO, [data], path)
+    if n == 0:
+        msg = f"no event of {data} landed; {len(refused)} lines were refused"
+        raise fail(msg)
+    events = batch.read_events(path)
+    says = f"{n} events of {data}, {len(refused)} refused"
+    return _Log(events=events, live=list(_last_tasks(events)), says=says)
+
+
+def _last_tasks(events: pa.Table) -> Iterator[list[AgentEvent]]:
+    """Yield the tasks at the end of a log, to be played again as if live."""
+    grouped = itertools.groupby(batch.log_events(events), lambda e: e.task_id)
+    everything = [list(task) for _, task in grouped]
+    yield from everything[-_MOST_PLAYED:]
+
+
+def _learn(log: _Log, mlruns: Path) -> tuple[Trained, Version]:
+    with mistakes(*MISTAKES), progress() as tell:
+        asked = order_for(Policy.default(), progress=tell)
+        trained = train(log.events, asked)
+        tell("registering with MLflow")
+        return trained, Registry(mlruns).log(trained, asked)
+
+
+def _free_port(wanted: int) -> int:
+    """Return `wanted`, or a free port where somebody else listens on it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _serve(
+    settings: Settings,
+    log: _Log,
+    trained: Trained,
+    version: Version,
+    *,
+    once: bool,
+    began: float,
+) -> None:
+    from serving.service import start  # noqa: PLC0415 - BentoML is slow to import
+
+    with mistakes(SettingsError, ServiceError), progress() as tell:
+        tell("starting the service")
+        server = start(settings)
+    try:
+        with (
+            mistakes(ServiceError),
+            progress() as tell,
+            httpx.Client(base_url=server.url, timeout=30) as client,
+        ):
+            tell("playing live tasks through HTTP")
+            played = play(client, log.live, until=_enough)
+            queues = client.get("/v1/queues").json()["queues"]
+        _report(log, trained, version, played, queues)
+        _addresses(server.url, played, time.monotonic() - began)
+        if not once:
+            out.print("Press Ctrl-C to stop.", style="dim")
+            server.wait()
+    except KeyboardInterrupt:
+        out.print("stopping")
+    finally:
+        server.stop()
+
+
+def _enough(played: Played) -> bool:
+    return len(played.handed_over) >= _QUEUED
+
+
+def _report(
+    log: _Log,
+    trained: Trained,
+    version: Version,
+    played: Played,
+    queues: list[dict[str, Any]],
+) -> None:
+    found = summary(trained)
+    median, worst = (1000 * played.quantile(q) for q in (0.5, 0.99))
+    waiting = ", ".join(f"{q['name']} {q['waiting']}" for q in queues if q["waiting"])
+    certificate = trained.bundle.certificate
+    print_pairs(
+        "Escalon demo",
+        [
+            ("learned from", f"{log.says}, {trained.n_tasks} labelled"),
+            ("model", f"{version.uri} (champion)"),
+            ("AUROC, end of task", found["end_of_task.auroc"]),
+            ("AUROC, every step", found["every_step.auroc"]),
+            ("Brier, end of task", found["end_of_task.brier"]),
+            ("calibration error, end", found["end_of_task.ece_debiased"]),
+            ("certificate", certificate.reason),
+            ("played live", f"{played.tasks} tasks, {played.steps} decisions"),
+            ("handed over", f"{len(played.handed_over)} tasks"),
+            ("decision latency", f"{median:.1f} ms median, {worst:.1f} ms p99"),
+            ("waiting in queues", waiting or "nobody"),
+        ],
+    )
+
+
+def _addresses(url: str, played: Played, seconds: float) -> None:
+    pairs = [("the queue", f"{url}/console")]
+    if played.handed_over:
+        pairs.append(("one case", f"{url}/console/handoffs/{played.handed_over[0]}"))
+    pairs += [
+        ("the API", f"{url}/v1/openapi.json"),
+        (
+            "the model's runs",
+            "mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db",
+        ),
+        ("ready after", f"{seconds:.0f} s"),
+    ]
+    print_pairs("Open", pairs)
