@@ -26,6 +26,7 @@ demo: $(READY) ## The whole path, in about a minute. DATA=FILE for your logs, ON
 
 test: $(READY) ## Every test
 	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -p no:cacheprovider --nbmake --nbmake-timeout=600 notebooks
 
 check: $(READY) ## Lint, format, types, import rules, docstrings of tests
 	$(BIN)/ruff check .

@@ -174,7 +174,7 @@ def _report(
 ) -> None:
     found = summary(trained)
     median, worst = (1000 * played.quantile(q) for q in (0.5, 0.99))
-    waiting = ", ".join(f"{q['name']} {q['waiting']}" for q in queues if q["waiting"])
+    waiting = ", ".join(f"{q['queue']} {q['waiting']}" for q in queues if q["waiting"])
     certificate = trained.bundle.certificate
     print_pairs(
         "Escalon demo",

@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -78,10 +77,11 @@ def interval(value: Any) -> str:
 
 
 def print_pairs(title: str, pairs: Sequence[tuple[str, Any]]) -> None:
-    """Print names and values as a table of two columns."""
-    table = Table(title=title, title_justify="left", show_header=False, box=None)
-    table.add_column(style="dim")
-    table.add_column()
+    """Print names and values in two columns.
+
+    Nothing is cut or broken by us: an address must survive being copied.
+    """
+    width = max((len(name) for name, _ in pairs), default=0)
+    out.print(f"[bold]{escape(title)}[/]")
     for name, value in pairs:
-        table.add_row(escape(name), escape(interval(value)))
-    out.print(table)
+        out.print(f"  [dim]{escape(name.ljust(width))}[/]  {escape(interval(value))}")

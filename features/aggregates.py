@@ -183,7 +183,8 @@ class Min:
 
     def advance(self, state: float, value: float, position: int) -> float:
         del position
-        return min(state, value)
+        # Not `min`: it keeps the NaN that stands for "no value yet".
+        return state if state <= value else value  # noqa: FURB136
 
     def read(self, state: float, position: int) -> float:
         del position
@@ -204,7 +205,8 @@ class Max:
 
     def advance(self, state: float, value: float, position: int) -> float:
         del position
-        return max(state, value)
+        # Not `max`: it keeps the NaN that stands for "no value yet".
+        return state if state >= value else value  # noqa: FURB136
 
     def read(self, state: float, position: int) -> float:
         del position

@@ -109,7 +109,21 @@ def read_events(path: Path) -> pa.Table:
             "make it anew with `escalon ingest`"
         )
         raise EventsTableError(msg)
-    return table.select(SCHEMA.names)
+    return _as_declared(path, table.select(SCHEMA.names))
+
+
+def _as_declared(path: Path, table: pa.Table) -> pa.Table:
+    """Return `table` with the types of the schema; other writers choose their own."""
+    for name, kind in zip(SCHEMA.names, SCHEMA.types, strict=True):
+        try:
+            table[name].cast(kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            msg = (
+                f"{path}: column {name} must be {kind}, found {table[name].type}; "
+                "make it anew with `escalon ingest`"
+            )
+            raise EventsTableError(msg) from error
+    return table.cast(SCHEMA)
 
 
 def log_events(table: pa.Table) -> Iterator[AgentEvent]:

@@ -144,6 +144,8 @@ class AgentEvent:
 
 # --- the contract, field by field -------------------------------------------
 
+_WHOLE = 2**63
+
 
 @dataclass(frozen=True, slots=True)
 class _Check:
@@ -154,11 +156,10 @@ class _Check:
 
 
 def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    # Beyond 64 bits a whole number has no wire form, and may be no float at all.
+    return abs(value) < _WHOLE if isinstance(value, int) else math.isfinite(value)
 
 
 def _is_list_of(kind: type) -> Callable[[Any], bool]:
@@ -173,12 +174,14 @@ _TEXT = _Check("a string", lambda v: isinstance(v, str))
 _ID = _Check("a non-empty string", lambda v: isinstance(v, str) and v != "")
 _BOOL = _Check("true or false", lambda v: isinstance(v, bool))
 _UNIT = _Check("a number in [0, 1]", lambda v: _is_number(v) and 0 <= v <= 1)
+# What was never drawn has no label, so a label's propensity is not zero.
+_CHANCE = _Check("a number in (0, 1]", lambda v: _is_number(v) and 0 < v <= 1)
 _AMOUNT = _Check("a number >= 0", lambda v: _is_number(v) and v >= 0)
 _OBJECTS = _Check("a list of objects", _is_list_of(dict))
 _ANY = _Check("any JSON value", lambda _: True)
 _INTERPRETATIONS = _Check(
     "a whole number >= 0 or a list",
-    lambda v: isinstance(v, list) or (type(v) is int and v >= 0),
+    lambda v: isinstance(v, list) or (type(v) is int and 0 <= v < _WHOLE),
 )
 _ERROR = _Check(
     "true, false, or an object with a `type`",
@@ -187,7 +190,7 @@ _ERROR = _Check(
 _NEEDED = _one_of("yes", "no", "uncertain")
 
 _MESSAGE = {"text": _TEXT, "attachments": _OBJECTS}
-_REVIEW = {"needed": _NEEDED, "by": _ID, "note": _TEXT, "propensity": _UNIT}
+_REVIEW = {"needed": _NEEDED, "by": _ID, "note": _TEXT, "propensity": _CHANCE}
 
 # Path -> check; a leading "!" marks a required field.
 _FIELDS: dict[str, dict[str, _Check]] = {
@@ -237,7 +240,7 @@ _FIELDS: dict[str, dict[str, _Check]] = {
     EventKind.ARTIFACT: {"text": _TEXT, "attachments": _OBJECTS},
     EventKind.USAGE: {"tokens_in": _AMOUNT, "tokens_out": _AMOUNT, "cost": _AMOUNT},
     EventKind.VERDICT: _REVIEW | {"!needed": _NEEDED},
-    EventKind.AUDIT_VERDICT: _REVIEW | {"!needed": _NEEDED, "!propensity": _UNIT},
+    EventKind.AUDIT_VERDICT: _REVIEW | {"!needed": _NEEDED, "!propensity": _CHANCE},
     EventKind.RESOLVED: _REVIEW,
     EventKind.COMPLAINT: {"verified": _BOOL, "text": _TEXT},
     EventKind.REOPENED: {"text": _TEXT},
@@ -251,6 +254,8 @@ def _shown(value: Any) -> str:
         text = repr(value)
     except RecursionError:
         text = f"a {type(value).__name__} nested beyond any use"
+    except ValueError:
+        text = f"a {type(value).__name__} of too many digits to show"
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
 
 
@@ -294,6 +299,20 @@ def _check_body(kind: str, event_id: str, body: Mapping[str, Any]) -> None:
                 expected=check.expected,
                 found=_shown(value),
             )
+
+
+def _check_wire_form(event_id: str, line: Mapping[str, Any]) -> None:
+    """Raise unless `line` can be written back: what lands is stored and hashed."""
+    try:
+        orjson.dumps(line)
+    except TypeError as error:
+        raise ContractError(
+            event_id=event_id,
+            field="event",
+            expected="JSON with text in UTF-8, whole numbers of 64 bits and at most "
+            "254 levels",
+            found=str(error),
+        ) from error
 
 
 def parse_time(value: Any, *, event_id: str | None = None) -> datetime:
@@ -359,10 +378,12 @@ def parse(line: Any, *, task_id: str | None = None) -> AgentEvent:
         )
     body = {k: v for k, v in line.items() if k not in _HEAD}
     _check_body(head["kind"], head["event_id"], body)
+    at = parse_time(head.get("at"), event_id=known)
+    _check_wire_form(head["event_id"], line)
     return AgentEvent(
         task_id=head["task_id"],
         event_id=head["event_id"],
-        at=parse_time(head.get("at"), event_id=known),
+        at=at,
         kind=head["kind"],
         body=body,
     )

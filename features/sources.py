@@ -82,8 +82,11 @@ SOURCES: Mapping[str, str] = {
     "cost": "cost of a model call, in the log's currency",
 }
 
+# A transfer of money or points is no handover, so "transfer" needs a whom.
 _TRANSFER = re.compile(
-    r"(?:transfer|escalat|hand_?off|hand_?over).*|.*human_agent.*", re.IGNORECASE
+    r"transfer(?:[_-]?(?:to|call|chat|conversation|task|user|customer).*)?"
+    r"|(?:escalat|hand[_-]?(?:off|over)).*|.*human_?agent.*",
+    re.IGNORECASE,
 )
 _TOKEN = re.compile(r"[\w#@.+-]+")
 _TOKENS_READ = 20_000  # characters of one text that are searched for identifiers
@@ -260,7 +263,8 @@ class Reader:
         if wrote and not failed:
             self._written_since_user = True
         self._mentioned |= _tokens(event.text)
-        bare = "text" in body and event.text.strip().lower() in _NOTHING
+        told = body.get("text") is not None
+        bare = told and event.text.strip().lower() in _NOTHING
         values = {
             "tool_error": float(failed),
             "empty_result": float(bare and not failed),
@@ -284,6 +288,7 @@ class Reader:
 
     def _retrieval(self, event: AgentEvent) -> dict[str, float]:
         documents = event.body.get("documents")
+        self._mentioned |= _tokens(" ".join(_leaves_of(documents)))
         return {} if documents is None else {"documents": float(len(documents))}
 
     def _usage(self, event: AgentEvent) -> dict[str, float]:

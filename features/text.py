@@ -16,6 +16,17 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 # Long texts are read at both ends: an appended log must not cost what a letter costs.
 _READ_AT_EACH_END = 2000
 
+_SOMEONE = (
+    r"(?:human|person|people|agent|representative|rep|manager|supervisor|someone|"
+    r"somebody|anyone|advis[eo]r|operator|specialist|colleague|staff|"
+    r"(?:customer )?(?:service|support|care))s?"
+)
+_WHICH = (
+    r"(?:(?:a|an|the|some|any|your|our|another|one of (?:y?our|the)) )?"
+    r"(?:(?:real|live|actual|human|customer|service|support|billing|sales) )*"
+)
+_WHERE = rf"{_WHICH}(?:{_SOMEONE}|(?:\w+ )?(?:team|department|desk|billing|sales))"
+
 _LEXICONS: Mapping[str, tuple[str, ...]] = {
     "hedges": (
         r"i think",
@@ -61,29 +72,51 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"against (?:our|the) polic(?:y|ies)",
     ),
     "asks_human": (
-        (
-            r"(?:speak|talk|chat) (?:to|with) (?:a|an|the|some|your|another)? ?"
-            r"(?:real |live |actual |human )*"
-            r"(?:human|person|people|agent|representative|rep|manager|supervisor|someone|somebody|advisor|operator)"
-        ),
-        r"(?:real|live|actual) (?:human|person|agent|representative)",
+        rf"(?:speak|talk|chat|deal) (?:to|with) {_WHICH}{_SOMEONE}",
+        rf"(?:real|live|actual) {_SOMEONE}",
+        r"(?:someone|somebody|anyone) (?:real|human)",
         r"human (?:agent|being|representative|support|help|assistance|please)",
+        # Not "are you a human?", which asks another thing.
         (
-            r"(?:transfer|connect|escalate|pass|put) (?:me|this|my \w+)"
-            r" (?:through )?(?:to|with)"
+            r"(?<!you )(?<!this )(?<!not )(?:a|another|any) human"
+            r"(?! (?:error|mistake|resource|right|touch))"
         ),
-        r"(?:your|a|the) (?:supervisor|manager)",
-        r"customer service representative",
+        (
+            r"(?:want|need|get|give|find|see|ask for|have|is there)(?: me)? an?"
+            r" (?:person|agent|representative|rep|operator|supervisor|manager)"
+        ),
+        r"your (?:supervisor|manager)",
+        (
+            r"(?:person|human|someone|somebody|anyone)(?: else)?"
+            r" (?:i|we|you) (?:can|could) (?:talk|speak|chat|connect)"
+        ),
+        r"(?<!need to )transfer me(?! (?:(?:the|my|some)\b|\d))",
+        r"put me through",
+        rf"(?:connect|pass|hand) me (?:over )?(?:to|with) {_WHERE}",
+        rf"(?:transfer|pass|hand|forward) (?:this|it|my \w+) (?:over )?to {_WHERE}",
+        r"escalate (?:this|it|me|my \w+)",
+        (
+            r"(?:not|don't|didn't) want (?:to (?:talk|speak|chat) (?:to|with) )?"
+            r"(?:a|this|the) (?:bot|chatbot|robot|machine|computer)"
+        ),
+        r"customer service (?:representative|agent)",
+        r"^(?:agent|representative|operator|human|supervisor)(?=\W*$)",
     ),
     "promises_transfer": (
+        # To somebody: an agent that transfers money promises no human.
         (
-            r"(?:i(?:'m| am|'ll| will)|let me|i(?:'ve| have)|you(?:'re| are)|"
-            r"you will be|going to|need to|being) (?:now )?"
-            r"(?:be )?(?:transfer|connect|escalat|forward|hand)(?:r?ing|red|ed|ing)?"
-            r"(?: \w+){0,4}? (?:to|with) (?:a|an|the|our|another)?"
+            r"(?:i(?:'m| am|'ll| will|'ve| have)|let me|you(?:'re| are|'ll| will)|"
+            r"(?:has|have) been|is being|going to|need to)"
+            r"(?: (?:now|be|been|being|also|already|successfully|going to|need to))*"
+            r" (?:transferr?|connect|escalat|forward|hand)(?:ing|ed|e)?"
+            r"(?: \w+){0,5}? (?:to|with) (?:\w+ ){0,3}?"
+            rf"(?:{_SOMEONE}|team|department|desk|billing)"
         ),
-        r"transfer(?:red|ring)? (?:you )?to a human",
-        r"hand(?:ed|ing)? (?:you|this) (?:over|off)",
+        (
+            r"(?:i(?:'m| am|'ll| will|'ve| have)|let me|going to|need to) (?:now )?"
+            r"hand(?:ed|ing)? (?:you|this|it|your \w+) (?:over|off)"
+        ),
+        r"(?:while|as) i (?:transfer|connect) you",
     ),
     "frustration": (
         r"ridiculous",
@@ -159,7 +192,7 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"go ahead",
         r"please proceed",
         r"proceed",
-        r"correct",
+        r"(?<!not )correct",
         r"that's right",
         r"sounds good",
     ),
@@ -215,7 +248,7 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"shall i",
         r"should i",
         r"please (?:confirm|let me know|reply)",
-        r"\(yes/no\)",
+        r"yes/no",
         r"let me know (?:if|how|which|what)",
     ),
     "user_closes": (
@@ -261,10 +294,11 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
     ),
     "safety": (
         r"suicid\w*",
-        r"kill (?:my|him|her|your)\w*",
+        r"kill (?:my|your|him|her|them)sel(?:f|ves)",
+        r"kill (?:you|him|her|them|someone|somebody|people)",
         r"self[- ]harm\w*",
         r"hurt (?:myself|someone|him|her)",
-        r"end (?:my|it all) ?(?:life)?",
+        r"end (?:my life|it all)",
         r"emergency",
         r"threat(?:en|ened|ening|s)?",
         r"abus(?:e|ed|ive)",
@@ -285,9 +319,12 @@ _LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"attorney",
         r"lawsuit",
         r"legal action",
-        r"sue",
+        # Not Sue, who lives in Cedar Court.
+        r"(?:to|will|'ll|can|could|would|may|might|gonna) sue",
+        r"sue (?:you|them|your|the|this)",
         r"suing",
-        r"court",
+        r"(?:to|in|small claims) court",
+        r"court (?:order|case|date|hearing)",
         r"gdpr",
         r"data protection",
         r"privacy (?:request|rights|breach)",
@@ -356,9 +393,10 @@ _SPACE = re.compile(r"\s+")
 
 
 def _both_ends(text: str) -> str:
-    if len(text) <= 2 * _READ_AT_EACH_END:
-        return text
-    return text[:_READ_AT_EACH_END] + " … " + text[-_READ_AT_EACH_END:]
+    """Return what is read of `text`, its typographic apostrophes made plain."""
+    if len(text) > 2 * _READ_AT_EACH_END:
+        text = text[:_READ_AT_EACH_END] + " … " + text[-_READ_AT_EACH_END:]
+    return text.replace("\u2019", "'")
 
 
 def read(text: str, speaker: str) -> dict[str, float]:
@@ -374,7 +412,7 @@ def read(text: str, speaker: str) -> dict[str, float]:
     >>> read("I think I have cancelled your order.", "agent")["hedges"]
     1.0
     """
-    text = _both_ends(text).replace("\u2019", "'")
+    text = _both_ends(text)
     lowered = text.lower()
     said = {
         name: float(len(_PATTERNS[name].findall(lowered)))

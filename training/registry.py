@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -236,12 +237,15 @@ def _log_model(trained: Trained, scratch: Path) -> Any:
         ),
         outputs=Schema([ColSpec(DataType.double, "risk")]),
     )
-    return mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(_PYFUNC),
-        artifacts={"bundle": str(directory)},
-        signature=signature,
-        registered_model_name=NAME,
-        # Without it MLflow would run the model for a minute to guess.
-        pip_requirements=["escalon"],
-    )
+    with warnings.catch_warnings():
+        # It asks for an example to check the signature by, which is typed already.
+        warnings.filterwarnings("ignore", message=".*input example was not provided")
+        return mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(_PYFUNC),
+            artifacts={"bundle": str(directory)},
+            signature=signature,
+            registered_model_name=NAME,
+            # Without it MLflow would run the model for a minute to guess.
+            pip_requirements=["escalon"],
+        )
