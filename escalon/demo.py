@@ -15,7 +15,7 @@ import httpx
 import pyarrow as pa
 import typer
 
-from escalon.learning import MISTAKES, order_for
+from escalon.learning import MISTAKES, costs_of, order_for
 from escalon.live import Played, ServiceError, play
 from escalon.logs import read_sources
 from escalon.terminal import fail, mistakes, out, print_pairs, progress
@@ -47,6 +47,7 @@ def demo(
         typer.Option("--data", help="Your own logs, any format; else a simulation."),
     ] = None,
     tasks: Annotated[int, typer.Option(min=200, help="Tasks to simulate.")] = 3_000,
+    alpha: Annotated[float, typer.Option(help="Largest tolerated miss rate.")] = 0.2,
     once: Annotated[
         bool, typer.Option("--once", help="Stop the service and exit at the end.")
     ] = False,
@@ -67,7 +68,7 @@ def demo(
     began = time.monotonic()
     shutil.rmtree(home, ignore_errors=True)
     log = _own_log(data, home) if data else _simulated(tasks, home)
-    trained, version = _learn(log, mlruns)
+    trained, version = _learn(log, mlruns, alpha)
     Registry(mlruns).promote(version.number)
     model = Registry(mlruns).fetch(version.uri, home / "model")
     settings = Settings.load(
@@ -108,9 +109,9 @@ def _last_tasks(events: pa.Table) -> Iterator[list[AgentEvent]]:
     yield from everything[-_MOST_PLAYED:]
 
 
-def _learn(log: _Log, mlruns: Path) -> tuple[Trained, Version]:
+def _learn(log: _Log, mlruns: Path, alpha: float) -> tuple[Trained, Version]:
     with mistakes(*MISTAKES), progress() as tell:
-        asked = order_for(Policy.default(), progress=tell)
+        asked = order_for(Policy.default(), alpha=alpha, progress=tell)
         trained = train(log.events, asked)
         tell("registering with MLflow")
         return trained, Registry(mlruns).log(trained, asked)
@@ -186,6 +187,7 @@ def _report(
             ("Brier, end of task", found["end_of_task.brier"]),
             ("calibration error, end", found["end_of_task.ece_debiased"]),
             ("certificate", certificate.reason),
+            ("other bounds would cost", costs_of(trained)),
             ("played live", f"{played.tasks} tasks, {played.steps} decisions"),
             ("handed over", f"{len(played.handed_over)} tasks"),
             ("decision latency", f"{median:.1f} ms median, {worst:.1f} ms p99"),

@@ -95,6 +95,15 @@ def train_model(
     _print_trained(trained, version, as_json=as_json)
 
 
+def costs_of(trained: Trained) -> str:
+    """Return what other miss bounds would cost, in one line."""
+    return ", ".join(
+        f"{c.alpha:.0%} missed: {c.escalation_rate:.0%} escalated"
+        for c in trained.others
+        if c.escalation_rate is not None
+    )
+
+
 def _print_trained(trained: Trained, version: Version, *, as_json: bool) -> None:
     certificate = trained.bundle.certificate
     if as_json:
@@ -103,13 +112,15 @@ def _print_trained(trained: Trained, version: Version, *, as_json: bool) -> None
                 "model": version.uri,
                 "metrics": summary(trained),
                 "certificate": certificate,
+                "other_bounds": trained.others,
                 "label_sources": trained.label_sources,
             }
         )
         return
     out.print(version.uri)
     print_pairs("On customers set aside (95 % intervals)", [*summary(trained).items()])
-    print_pairs("Certificate", [("", certificate.reason)])
+    rows = [("certified", certificate.reason), ("other bounds", costs_of(trained))]
+    print_pairs("Certificate", rows)
     out.print(f"next: escalon promote {version.number}", style="dim")
 
 

@@ -22,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")
 
 
 def _counted(events: Iterator[AgentEvent], tell: object) -> Iterator[AgentEvent]:
-    every = 5_000
+    every = 20_000
     for n, event in enumerate(events, start=1):
         if n % every == 0 and callable(tell):
             tell(f"{n:,} events read")

@@ -31,6 +31,7 @@ _BOOSTER = "booster.txt"
 _CALIBRATOR = "calibrator.json"
 _SIGNALS = "signals.json"
 _CERTIFICATES = "certificates.json"
+_FACTS = frozenset({"version", "base"})
 _STEPS = NAMES.index("steps")
 
 
@@ -98,6 +99,9 @@ class Contribution:
 class Calibrator:
     """From score to risk: sigmoid(c + a z + b z²), by stage of the task.
 
+    A parabola is followed on its rising side only and goes on level from its vertex:
+    otherwise a signal that raises the score could lower the risk.
+
     Attributes
     ----------
     kind : str
@@ -128,7 +132,10 @@ class Calibrator:
     def risk(self, score: float, steps: float) -> float:
         """Return the calibrated risk of one score after `steps` events."""
         stage = sum(steps > edge for edge in self.edges)
-        z = self.c[stage] + (self.a[stage] + self.b[stage] * score) * score
+        a, b, c = self.a[stage], self.b[stage], self.c[stage]
+        if b != 0:
+            score = min(score, -a / (2 * b)) if b < 0 else max(score, -a / (2 * b))
+        z = c + (a + b * score) * score
         # The two-sided form never overflows.
         return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
 
@@ -136,8 +143,11 @@ class Calibrator:
         self, score: NDArray[np.float64], steps: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return the same for many, shape of `score`."""
-        stage = np.searchsorted(self.edges, steps, side="left")
+        stage = np.searchsorted(self.edges, np.nan_to_num(steps), side="left")
         a, b, c = (np.array(x)[stage] for x in (self.a, self.b, self.c))
+        vertex = np.divide(-a, 2 * b, out=np.zeros_like(b), where=b != 0)
+        score = np.where(b < 0, np.minimum(score, vertex), score)
+        score = np.where(b > 0, np.maximum(score, vertex), score)
         z = c + (a + b * score) * score
         tail = np.exp(-np.abs(z))
         return np.where(z >= 0, 1 / (1 + tail), tail / (1 + tail))
@@ -284,6 +294,15 @@ def _manifest(path: Path) -> dict[str, Any]:
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
         msg = f"{path} must be of format {FORMAT}, found {found!r}; train it anew"
+        raise BundleError(msg)
+    facts, files = (manifest.get(name) for name in ("facts", "files"))
+    told = isinstance(facts, dict) and facts.keys() >= _FACTS
+    if not told or not isinstance(files, dict):
+        msg = (
+            f"{path}: {_MANIFEST} must hold `files`, and `facts` with `base` and "
+            f"`version`, found {sorted(manifest)}; it was changed after it was "
+            "written, fetch it anew"
+        )
         raise BundleError(msg)
     return dict(manifest)
 

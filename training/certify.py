@@ -116,8 +116,9 @@ def certify(
         threshold = float(highest[allowed])
         rate = float((evidence.highest >= threshold).mean())
         reason = (
-            f"at most {alpha:.0%} of the tasks that need a human are missed, with "
-            f"confidence {1 - delta:.0%}; it costs escalating {rate:.0%} of all tasks"
+            f"at most {100 * alpha:g}% of the tasks that need a human are missed, with "
+            f"confidence {100 * (1 - delta):g}%; it costs escalating {rate:.0%} of all "
+            "tasks"
         )
     return Certificate(
         alpha=alpha,

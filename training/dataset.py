@@ -184,16 +184,17 @@ def later_groups(data: Snapshots, share: float) -> Mask:
     """Return the rows of the groups that began last, about `share` of the tasks.
 
     No group is parted, and every group set aside began after every group kept: a
-    certificate is made on customers and times that the model has not seen.
+    certificate is made on customers and times that the model has not seen. Of two
+    groups or more, however uneven, at least one is kept and one set aside.
     """
     first = data.starts
     names, inverse = np.unique(data.groups[first], return_inverse=True)
     began = np.full(len(names), np.inf)
     np.minimum.at(began, inverse, data.started[first])
     order = np.lexsort((_shuffle_key(names), began))
-    tasks = np.cumsum(np.bincount(inverse)[order])
-    late = set(names[order[tasks > (1.0 - share) * len(first)]].tolist())
-    return np.isin(data.groups, list(late))
+    kept = np.cumsum(np.bincount(inverse)[order])[:-1]
+    cut = np.argmin(np.abs(kept - (1.0 - share) * len(first))) + 1 if len(kept) else 0
+    return np.isin(data.groups, names[order[cut:]])
 
 
 def _shuffle_key(names: NDArray[np.str_]) -> NDArray[np.str_]:

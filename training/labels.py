@@ -65,7 +65,7 @@ _EVIDENCE = {
 def _needed(evidence: Evidence, body: Mapping[str, Any]) -> bool | None:
     match evidence:
         case Evidence.COMPLAINT:
-            return True if body.get("verified", True) else None
+            return None if body.get("verified") is False else True
         case Evidence.REOPENED:
             return True
         case _:
@@ -87,7 +87,7 @@ def label_of(
         task_id=task_id,
         needed=needed,
         evidence=evidence,
-        source=str(body.get("source", "human")),
+        source=str(body.get("source") or "human"),
         propensity=float(body.get("propensity") or 1.0),
         matured_at=at,
     )
