@@ -145,7 +145,8 @@ class Calibrator:
         """Return the same for many, shape of `score`."""
         stage = np.searchsorted(self.edges, np.nan_to_num(steps), side="left")
         a, b, c = (np.array(x)[stage] for x in (self.a, self.b, self.c))
-        vertex = np.divide(-a, 2 * b, out=np.zeros_like(b), where=b != 0)
+        with np.errstate(over="ignore"):  # a vertex out of sight lies at infinity
+            vertex = np.divide(-a, 2 * b, out=np.zeros_like(b), where=b != 0)
         score = np.where(b < 0, np.minimum(score, vertex), score)
         score = np.where(b > 0, np.maximum(score, vertex), score)
         z = c + (a + b * score) * score

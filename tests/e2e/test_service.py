@@ -57,7 +57,7 @@ def python(
     *arguments: str, cwd: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run Python to its end, and return what it wrote."""
-    return subprocess.run(  # noqa: S603 - our own interpreter, our own words
+    return subprocess.run(
         [sys.executable, *arguments],
         env={**os.environ, **variables},
         cwd=cwd,
@@ -69,6 +69,7 @@ def python(
 
 
 def event(event_id: str, text: str, kind: str = "user_message") -> dict[str, Any]:
+    """Return an event as an agent sends it."""
     return {
         "event_id": event_id,
         "at": "2026-11-24T12:00:00Z",
@@ -78,12 +79,14 @@ def event(event_id: str, text: str, kind: str = "user_message") -> dict[str, Any
 
 
 def get(client: httpx.Client, path: str) -> Any:
+    """Return what a GET that must succeed answers."""
     answer = client.get(path)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
 def post(client: httpx.Client, path: str, body: Any, status: int = 200) -> Any:
+    """Return what a POST that must end in `status` answers."""
     answer = client.post(path, json=body)
     assert answer.status_code == status, answer.text
     return answer.json()
@@ -232,7 +235,7 @@ def test_stops_without_remains(
     port = free_port()
     settings = Settings.load(store=tmp_path / "store.db", port=port)
     told = {"BENTOML_HOST": settings.host, "BENTOML_PORT": str(port)}
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter
+    process = subprocess.Popen(
         [sys.executable, *command],
         env={**os.environ, **settings.environment(), **told},
         start_new_session=True,

@@ -1,0 +1,286 @@
+"""What the HTTP surface answers, for the OpenAPI document and for the tests.
+
+The engine answers with plain dicts, so that the hot path pays for no model. The tests
+hold every real answer against these, with unknown fields refused: neither can drift.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Answer(BaseModel):
+    """An answer; unknown fields are refused, so that a test sees them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Owner(Answer):
+    """Who owns a task."""
+
+    kind: Literal["agent", "queue", "person", "nobody"]
+    id: str
+
+
+class Refused(Answer):
+    """An event that breaks the contract; the others of its batch were kept."""
+
+    index: int = Field(description="Its place in the request, from 0.")
+    event_id: str | None
+    field: str
+    expected: str
+    found: str
+
+
+class Reason(Answer):
+    """A trigger that fired, and what it says to the person who takes over."""
+
+    trigger: str
+    says: str
+
+
+class Draw(Answer):
+    """The server's audit draw, and how probable a draw for review was."""
+
+    draw: Share
+    propensity: Share
+
+
+class DecisionAnswer(Answer):
+    """CONTINUE, ESCALATE or SAFE_STOP, with reasons and versions."""
+
+    decision_id: str
+    action: Literal["CONTINUE", "ESCALATE", "SAFE_STOP"]
+    effective: bool = Field(description="False where the policy's mode only records.")
+    reasons: list[Reason]
+    risk: Share | None = Field(description="Calibrated probability of need; or none.")
+    threshold: float | None
+    source: Literal["model", "rules"]
+    mode: Literal["shadow", "canary", "enforce"]
+    policy_version: str
+    model_version: str | None
+    audit: Draw
+
+
+class HandoffRef(Answer):
+    """The handoff that a decision made."""
+
+    handoff_id: str
+    queue: str
+    priority: str
+    acknowledge_by: datetime
+    resolve_by: datetime
+
+
+class StepAnswer(Answer):
+    """The answer to one step: who owns the task now, and whether to go on."""
+
+    task_id: str
+    epoch: int
+    owner: Owner
+    accepted: list[str]
+    refused: list[Refused]
+    decision: DecisionAnswer | None = Field(
+        description="None where the events are outcomes, or for whoever has the task."
+    )
+    handoff: HandoffRef | None
+    message: str | None = Field(description="For the user; one for each handover.")
+
+
+class OwnershipAnswer(Answer):
+    """Whether an epoch may still act, and who owns the task."""
+
+    may_act: bool
+    owner: Owner
+    epoch: int
+
+
+class ContributionAnswer(Answer):
+    """How one signal moved the score, in log-odds."""
+
+    signal: str
+    value: float | None
+    contribution: float
+
+
+class ScoreAnswer(Answer):
+    """What would be decided on the events sent; nothing was stored."""
+
+    risk: Share | None
+    threshold: float | None
+    action: Literal["CONTINUE", "ESCALATE", "SAFE_STOP"]
+    reasons: list[Reason]
+    source: Literal["model", "rules"]
+    base: float | None = Field(description="Where the contributions start, log-odds.")
+    contributions: list[ContributionAnswer] = Field(
+        description="Given where the task would be handed over."
+    )
+    policy_version: str
+    model_version: str | None
+    refused: list[Refused]
+
+
+class TaskAnswer(Answer):
+    """How a task stands."""
+
+    task_id: str
+    owner: Owner
+    epoch: int
+    events: int
+    request: str
+    domain: str
+    agent_id: str
+    agent_version: str
+    account: dict[str, Any]
+    decision: DecisionAnswer | None
+    handoff_id: str | None
+    message: str | None
+    guidance: str | None = Field(description="For the agent that got the task back.")
+
+
+class QueueItem(Answer):
+    """A queue, who answers for it, and what waits there."""
+
+    queue: str
+    owner: str
+    members: list[str]
+    is_open: bool
+    waiting: int
+    claimed: int
+    oldest_s: float
+    acknowledge_within_s: float
+    resolve_within_s: float
+    chain: list[str]
+
+
+class QueueList(Answer):
+    """Every queue of the policy."""
+
+    queues: list[QueueItem]
+
+
+class HandoffItem(Answer):
+    """One handoff, as a list shows it."""
+
+    handoff_id: str
+    task_id: str
+    epoch: int
+    queue: str
+    chain: list[str]
+    status: Literal["QUEUED", "CLAIMED", "RESOLVED", "RETURNED"]
+    priority: Literal["urgent", "high", "normal"]
+    skills: list[str]
+    triggers: list[Reason]
+    risk: Share | None
+    threshold: float | None
+    queued_at: datetime
+    acknowledge_by: datetime
+    resolve_by: datetime
+    claimed_by: str | None
+    claimed_at: datetime | None
+    request: str
+    domain: str
+    account: dict[str, Any]
+
+
+class HistoryItem(Answer):
+    """One thing that happened to a handoff."""
+
+    at: datetime
+    by: str
+    what: str
+
+
+class Rating(Answer):
+    """Whether the package was enough, in the latest opinion."""
+
+    by: str
+    sufficient: bool
+    missing: list[str]
+    at: datetime
+
+
+class HandoffAnswer(HandoffItem):
+    """One handoff with its whole package."""
+
+    package: dict[str, Any] | None = Field(
+        description="The context package, schema `escalon.package/1`."
+    )
+    package_sha256: str | None
+    rating: Rating | None
+    resolution: dict[str, Any] | None = Field(
+        description="What the closing event says, once closed."
+    )
+    history: list[HistoryItem]
+
+
+class HandoffList(Answer):
+    """A page of handoffs."""
+
+    handoffs: list[HandoffItem]
+
+
+class OutcomesAnswer(Answer):
+    """Which outcomes were kept."""
+
+    accepted: list[str]
+    refused: list[Refused]
+
+
+class AuditRecord(Answer):
+    """One record: its leaf hash is SHA-256 over a zero byte and the stored bytes."""
+
+    seq: int
+    leaf: str
+    body: dict[str, Any]
+
+
+class AuditAnswer(Answer):
+    """Records in order, and size and root of the whole log."""
+
+    size: int
+    root: str
+    records: list[AuditRecord]
+
+
+class PolicyAnswer(Answer):
+    """The policy document that decides now."""
+
+    version: str
+    digest: str
+    document: dict[str, Any]
+
+
+class ReadyAnswer(Answer):
+    """What decides. Rules alone are ready, too."""
+
+    status: Literal["ready"]
+    model: str = Field(examples=["rules only: no model was given"])
+    model_version: str | None
+    model_problem: str | None
+    policy_version: str
+    mode: str
+    audit_size: int
+    audit_root: str
+
+
+class AliveAnswer(Answer):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class ProblemAnswer(BaseModel):
+    """RFC 9457 problem details; `type` is stable, other fields go with it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:escalon:problem:stale-epoch"])
+    title: str
+    status: int
+    detail: str

@@ -1,0 +1,293 @@
+"""Calls: what an agent, a user or a system of record may ask, and what they are told.
+
+A use case here returns its answer, or a `Problem` where something was kept all the
+same (the good events of a batch, what a user said after the handover); it raises a
+`Problem` where nothing was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from features.events import OUTCOME_KINDS, AgentEvent, ContractError, EventKind
+from serving import handoffs, intake, replies, tasks
+from serving.intake import Batch, Line, Sorted
+from serving.policy import trigger
+from serving.problems import Problem, ProblemType
+from serving.steps import Steps
+from serving.tasks import OwnerKind, Task
+from serving.transaction import Reader, Transaction
+
+Clock = Callable[[], datetime]
+Answer = dict[str, Any]
+
+# Written by this service, when ownership changes; nobody else may say it has.
+_OURS = frozenset(
+    {EventKind.HANDOFF, EventKind.CLAIMED, EventKind.RETURNED, EventKind.RESOLVED}
+)
+# Judgements of the agent's work: an agent that could write them would label itself.
+_VERDICTS = frozenset({EventKind.VERDICT, EventKind.AUDIT_VERDICT})
+
+
+def check_from_agent(event: AgentEvent) -> None:
+    """Return if an agent may send `event`.
+
+    Raises
+    ------
+    ContractError
+        If it says who owns the task, or judges the agent.
+    """
+    if event.kind in _OURS | _VERDICTS:
+        raise ContractError(
+            event_id=event.event_id,
+            field="kind",
+            expected="a kind an agent may send (verdicts go to /v1/outcomes)",
+            found=repr(str(event.kind)),
+        )
+
+
+def check_outcome(event: AgentEvent) -> None:
+    """Return if `event` may be reported as an outcome.
+
+    Raises
+    ------
+    ContractError
+        If it is no outcome, or one that only this service can bring about.
+    """
+    allowed = OUTCOME_KINDS - _OURS
+    if event.kind not in allowed:
+        raise ContractError(
+            event_id=event.event_id,
+            field="kind",
+            expected="one of " + ", ".join(sorted(allowed)),
+            found=repr(str(event.kind)),
+        )
+
+
+class Calls:
+    """The calls that bring events.
+
+    Parameters
+    ----------
+    steps : Steps
+        Takes the steps.
+    clock : callable
+        Returns the time, timezone-aware.
+    """
+
+    def __init__(self, steps: Steps, clock: Clock) -> None:
+        self._steps = steps
+        self._clock = clock
+
+    def observe(
+        self, tx: Transaction, task_id: str, batch: Batch, epoch: int | None
+    ) -> Answer | Problem:
+        """Append the events of `batch` to a task, and decide.
+
+        An agent that names no epoch is taken to know the present one. Outcomes alone
+        are kept without a decision: they never feed a signal.
+
+        Raises
+        ------
+        Problem
+            event-conflict or unknown-task; nothing was kept.
+        """
+        task = tasks.find(tx, task_id)
+        seen = intake.sort(tx, task_id, batch.lines)
+        if not batch.lines:
+            answer = _nothing(task, task_id)
+        elif not seen.new:
+            answer = replies.answered(tx, seen.answered_by or 0)
+        elif task is not None and not task.may_act(epoch):
+            return self._after_handover(tx, task, batch, seen, epoch)
+        else:
+            _check_first(task, task_id, epoch)
+            answer = self._appended(tx, task, task_id, batch, seen)
+        return _with_refused(answer, batch)
+
+    def _appended(
+        self,
+        tx: Transaction,
+        task: Task | None,
+        task_id: str,
+        batch: Batch,
+        seen: Sorted,
+    ) -> Answer:
+        told = all(line.event.is_outcome for line in seen.new)
+        append = self._steps.keep if told else self._steps.take
+        return append(
+            tx, task, task_id, seen.new, at=self._clock(), accepted=batch.event_ids
+        )
+
+    def _after_handover(
+        self,
+        tx: Transaction,
+        task: Task,
+        batch: Batch,
+        seen: Sorted,
+        epoch: int | None,
+    ) -> Answer | Problem:
+        """Keep what the human must see; refuse what the agent did without the task.
+
+        The user does not know of the handover and goes on talking: that reaches
+        whoever has the task now, under any epoch. The agent's own events do not.
+        """
+        heard = [line for line in seen.new if _is_for_the_owner(task, line)]
+        kept = tuple(line.event.event_id for line in heard)
+        answer = replies.undecided(task, ())
+        if heard:
+            answer = self._steps.keep(
+                tx, task, task.task_id, heard, at=self._clock(), accepted=kept
+            )
+        if len(heard) == len(seen.new):
+            return _with_refused({**answer, "accepted": batch.event_ids}, batch)
+        return _stale(tx, task, epoch, accepted=list(kept), refused=list(batch.refused))
+
+    def escalate(
+        self, tx: Transaction, task_id: str, *, by: str, reason: str
+    ) -> Answer:
+        """Hand a task over because somebody wishes it; always, and only once.
+
+        Whatever the epoch: who asks for a human gets one, be it an agent that has lost
+        the task or a user whose task was closed. While a handoff is open the answer
+        to the wish is the answer that opened it, with the owner of now.
+
+        Raises
+        ------
+        Problem
+            unknown-task.
+        """
+        task = tasks.get(tx, task_id)
+        last = handoffs.last_of(tx, task_id)
+        if last is not None and handoffs.is_active(last):
+            told = replies.answer_of(tx, last["decision_id"])
+            return {**told, "owner": task.owner, "epoch": task.epoch}
+        wish = trigger.wish(by, reason, self._steps.judge.policy)
+        return self._steps.take(
+            tx, task, task_id, (), at=self._clock(), accepted=(), wishes=(wish,)
+        )
+
+    def outcomes(self, tx: Transaction, batch: Batch) -> Answer | Problem:
+        """Append outcomes, each to the log of its task, whoever owns that.
+
+        Raises
+        ------
+        Problem
+            unknown-task, if every task named is; event-conflict.
+        """
+        unknown: list[Line] = []
+        by_task: dict[str, list[Line]] = {}
+        for line in batch.lines:
+            by_task.setdefault(line.event.task_id, []).append(line)
+        for task_id, lines in by_task.items():
+            task = tasks.find(tx, task_id)
+            if task is None:
+                unknown += lines
+                continue
+            if new := intake.sort(tx, task_id, lines).new:
+                ids = [line.event.event_id for line in new]
+                self._steps.keep(tx, task, task_id, new, at=self._clock(), accepted=ids)
+        return _of_outcomes(batch, unknown)
+
+
+# --- who may do what ---------------------------------------------------------
+
+
+def _check_first(task: Task | None, task_id: str, epoch: int | None) -> None:
+    """Raise unless a task can begin: nobody was given another epoch than the first."""
+    if task is None and epoch not in (None, 1):
+        raise tasks.unknown(task_id)
+
+
+def _is_for_the_owner(task: Task, line: Line) -> bool:
+    heard = line.event.kind == EventKind.USER_MESSAGE or line.event.is_outcome
+    return heard and task.owner_kind is not OwnerKind.AGENT
+
+
+def _stale(
+    reader: Reader,
+    task: Task,
+    epoch: int | None,
+    *,
+    accepted: Sequence[str],
+    refused: Sequence[Mapping[str, Any]],
+) -> Problem:
+    owner = f"{task.owner_kind} {task.owner_id}".strip()
+    named = "no epoch" if epoch is None else f"epoch {epoch}"
+    return Problem(
+        ProblemType.STALE_EPOCH,
+        f"stop: task {task.task_id!r} belongs to {owner} under epoch {task.epoch}, the "
+        f"call came under {named}; tell the user the message, do nothing else, and "
+        "send on only what the user says",
+        task_id=task.task_id,
+        owner=task.owner,
+        epoch=task.epoch,
+        action=str(trigger.Action.SAFE_STOP),
+        message=handoffs.message_of(handoffs.last_of(reader, task.task_id)),
+        accepted=accepted,
+        refused=refused,
+    )
+
+
+# --- answers -----------------------------------------------------------------
+
+
+def _nothing(task: Task | None, task_id: str) -> Answer:
+    """Return the answer to a batch of which nothing could be kept."""
+    if task is not None:
+        return replies.undecided(task, ())
+    return {
+        "task_id": task_id,
+        "epoch": None,
+        "owner": None,
+        "accepted": [],
+        "decision": None,
+        "handoff": None,
+        "message": None,
+    }
+
+
+def _with_refused(answer: Answer, batch: Batch) -> Answer | Problem:
+    """Return `answer`, or the problem that holds it if a part of `batch` was bad.
+
+    What was refused belongs to the call, not to the stored answer: the good events
+    sent again alone are answered without it.
+    """
+    return answer if not batch.refused else _malformed(answer, batch.refused)
+
+
+def _malformed(answer: Answer, refused: Sequence[Mapping[str, Any]]) -> Problem:
+    first = refused[0]
+    return Problem(
+        ProblemType.MALFORMED_EVENT,
+        f"{len(refused)} refused, first the event at index {first['index']}: "
+        f"`{first['field']}` must be {first['expected']}, found {first['found']}; "
+        "the others were kept, send this again once it is right",
+        **{**answer, "refused": list(refused)},
+    )
+
+
+def _of_outcomes(batch: Batch, unknown: Sequence[Line]) -> Answer | Problem:
+    missing = {line.index for line in unknown}
+    kept = [ln.event.event_id for ln in batch.lines if ln.index not in missing]
+    if unknown and not kept and not batch.refused:
+        raise tasks.unknown(unknown[0].event.task_id)
+    refused = [*batch.refused, *(_of_unknown_task(line) for line in unknown)]
+    answer: Answer = {"accepted": kept, "refused": []}
+    if not refused:
+        return answer
+    return _malformed(answer, sorted(refused, key=lambda one: int(one["index"])))
+
+
+def _of_unknown_task(line: Line) -> Mapping[str, Any]:
+    return intake.refusal(
+        line.index,
+        ContractError(
+            event_id=line.event.event_id,
+            field="task_id",
+            expected="a task known here",
+            found=repr(line.event.task_id),
+        ),
+    )

@@ -1,0 +1,154 @@
+"""Composition: from settings to an engine with its routes, and back to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from serving.api import make_api
+from serving.console.pages import make_console
+from serving.door import Receive, Scope, Send, check_host, send_problem
+from serving.edge import EdgeProblem, problem_json
+from serving.engine import Engine
+from serving.models import DirectoryModel, ModelSource, NoModel
+from serving.policy.rules import Policy, PolicyError
+from serving.reading import Refusal
+from serving.settings import Settings
+from serving.store import SqliteStore
+from serving.transaction import StoreError
+
+# What keeps the service from deciding, and may pass: it is tried again.
+FAULTS = (StoreError, PolicyError, OSError)
+_TRY_AGAIN = 2.0
+_log = logging.getLogger(__name__)
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return the policy document in force.
+
+    Raises
+    ------
+    PolicyError
+        If it must not go live.
+    """
+    return Policy.default() if settings.policy is None else Policy.load(settings.policy)
+
+
+def model_of(settings: Settings) -> ModelSource:
+    """Return where the model comes from; without a directory there is none."""
+    return NoModel() if settings.model is None else DirectoryModel(settings.model)
+
+
+@contextlib.contextmanager
+def engine_of(settings: Settings) -> Iterator[tuple[Engine, ModelSource]]:
+    """Yield the engine that `settings` describe, and its model; then close the store.
+
+    Raises
+    ------
+    PolicyError
+        If the policy must not go live.
+    StoreError
+        If the store cannot be opened for writing.
+    """
+    policy, model = policy_of(settings), model_of(settings)
+    with contextlib.closing(SqliteStore(settings.store)) as store:
+        yield Engine(store, policy, model, now, settings.key()), model
+
+
+class Application:
+    """The routes of the service over one store; a problem while that is not there.
+
+    Parameters
+    ----------
+    settings : Settings
+        What to serve.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._gate = threading.Lock()
+        self._opened = contextlib.ExitStack()
+        self._routes: Any = None
+        self._trouble = "the service has not started"
+        self._next_try = 0.0
+        self.engine: Engine | None = None
+
+    def open(self) -> bool:
+        """Open the store unless it is open; whether it is now.
+
+        What keeps it from opening is logged and told to whoever calls: an agent must
+        learn that it has to stop, which a dead process cannot tell it.
+        """
+        with self._gate:
+            if self.engine is None and time.monotonic() >= self._next_try:
+                self._next_try = time.monotonic() + _TRY_AGAIN
+                self._try()
+            return self.engine is not None
+
+    def close(self) -> None:
+        """Finish what is under way and let go of the store."""
+        with self._gate:
+            self.engine = None
+            self._opened.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        try:
+            check_host(scope, self._settings.known_hosts)
+        except Refusal as refusal:
+            await send_problem(send, refusal.problem)
+            return
+        if self.engine is None and not await asyncio.to_thread(self.open):
+            await send_problem(
+                send, self.unavailable(), headers={"retry-after": f"{_TRY_AGAIN:.0f}"}
+            )
+            return
+        await self._routes(scope, receive, send)
+
+    def unavailable(self) -> dict[str, Any]:
+        """Return the problem of a service that cannot decide, and why."""
+        return problem_json(
+            EdgeProblem.UNAVAILABLE,
+            f"{self._trouble}; nothing was kept: stop safely, and send the same again",
+        )
+
+    def _try(self) -> None:
+        with contextlib.ExitStack() as opening:
+            try:
+                engine, model = opening.enter_context(engine_of(self._settings))
+            except FAULTS as error:
+                self._trouble = str(error)
+                _log.error("not serving: %s", error, extra={"action": "not_serving"})
+                return
+            self._routes = _routes(engine, model, self._settings)
+            self.engine = engine
+            self._opened = opening.pop_all()
+
+
+def _routes(engine: Engine, model: ModelSource, settings: Settings) -> Any:
+    """Return surface and console as one ASGI application."""
+    api = make_api(
+        engine,
+        max_body_bytes=settings.max_body_bytes,
+        max_events=settings.max_events,
+    )
+    if not settings.console:
+        return api
+    console = make_console(engine, key=settings.key(), model=model)
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        is_page = scope["path"] == "/console" or scope["path"].startswith("/console/")
+        await (console if is_page else api)(scope, receive, send)
+
+    return either

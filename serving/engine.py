@@ -1,0 +1,299 @@
+"""Engine: the use cases, each one transaction, as the edge calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from serving import scoring, views
+from serving.calls import Answer, Calls, Clock, check_from_agent, check_outcome
+from serving.checks import check, is_amount
+from serving.deciding import Judge
+from serving.handover import TARGETS
+from serving.intake import Batch
+from serving.memory import Waiting
+from serving.models import ModelSource
+from serving.ownership import NEEDED, Ownership
+from serving.policy.rules import Policy
+from serving.problems import Problem, ProblemType
+from serving.steps import Steps, begin
+from serving.transaction import Reader, Store, Transaction
+
+__all__ = ["Engine", "Problem", "ProblemType"]
+
+T = TypeVar("T")
+
+
+class Engine:
+    """Decides, hands over, and accounts for it. Safe to call from many threads.
+
+    Every method that changes something returns only once that is durable. Each
+    returns the JSON of its answer, or raises a `Problem`, or a `StoreError` where the
+    store failed and nothing was kept.
+
+    Parameters
+    ----------
+    store : Store
+        Where everything is kept.
+    policy : Policy
+        In force until another engine is made.
+    model : ModelSource
+        Where the model comes from; without one the rules decide.
+    clock : callable
+        Returns the time, timezone-aware.
+    secret : bytes
+        Key of the audit draw. Whoever has it knows which tasks will be audited.
+    targets : sequence of str
+        Outside systems to tell of every handover.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        policy: Policy,
+        model: ModelSource,
+        clock: Clock,
+        secret: bytes,
+        *,
+        targets: Sequence[str] = TARGETS,
+    ) -> None:
+        self.policy = policy
+        self._store = store
+        self._model = model
+        self._clock = clock
+        self._judge = Judge(policy, model, secret)
+        waiting = Waiting()
+        self._steps = Steps(self._judge, waiting, targets=targets)
+        self._calls = Calls(self._steps, clock)
+        self._people = Ownership(policy, waiting, clock)
+        self._do(lambda tx: begin(tx, self._steps, clock()))
+
+    # --- agents, users, systems of record ------------------------------------
+
+    def observe(
+        self, task_id: str, events: Sequence[Any], *, epoch: int | None = None
+    ) -> Answer:
+        """Append `events` to a task, in their order, and decide whether to go on.
+
+        The same events again get the same answer and change nothing.
+
+        Raises
+        ------
+        Problem
+            malformed-event (the good events were kept, the answer is in `extra`),
+            stale-epoch (what the user said was kept), event-conflict, unknown-task,
+            malformed-request.
+        """
+        check(bool(task_id), "task_id", "a non-empty string", task_id)
+        check(len(events) > 0, "events", "at least one event", "none")
+        batch = Batch.read(events, task_id=task_id, check=check_from_agent)
+        return self._do(lambda tx: self._calls.observe(tx, task_id, batch, epoch))
+
+    def escalate(
+        self, task_id: str, *, by: str, reason: str, epoch: int | None = None
+    ) -> Answer:
+        """Hand a task to a human because `by` wishes it; under any epoch.
+
+        Raises
+        ------
+        Problem
+            unknown-task, malformed-request.
+        """
+        del epoch  # A wish for a human is honoured even from an agent that is late.
+        check(bool(by.strip()), "by", "who asks: agent, user, or a name", by)
+        calls = self._calls
+        return self._do(lambda tx: calls.escalate(tx, task_id, by=by, reason=reason))
+
+    def outcomes(self, events: Sequence[Any]) -> Answer:
+        """Append outcomes to the logs of the tasks they name.
+
+        Raises
+        ------
+        Problem
+            malformed-event (the good ones were kept), unknown-task, event-conflict,
+            malformed-request.
+        """
+        check(len(events) > 0, "events", "at least one event", "none")
+        batch = Batch.read(events, check=check_outcome)
+        return self._do(lambda tx: self._calls.outcomes(tx, batch))
+
+    def score(self, events: Sequence[Any]) -> Answer:
+        """Return risk and reasons for the events of a task; nothing is stored.
+
+        Raises
+        ------
+        Problem
+            malformed-event (the answer on the good ones is in `extra`),
+            malformed-request.
+        """
+        check(len(events) > 0, "events", "at least one event", "none")
+        return scoring.score(self._judge, events, self._clock())
+
+    def verify(self, task_id: str, epoch: int) -> Answer:
+        """Return whether an agent that acts under `epoch` may still do so.
+
+        Raises
+        ------
+        Problem
+            unknown-task.
+        """
+        return self._read(lambda reader: views.ownership(reader, task_id, epoch))
+
+    # --- people --------------------------------------------------------------
+
+    def claim(self, handoff_id: str, *, by: str) -> Answer:
+        """Give a waiting handoff to `by`; of two who try, one gets it.
+
+        Raises
+        ------
+        Problem
+            unknown-handoff, not-a-member, already-claimed, illegal-transition.
+        """
+        return self._do(lambda tx: self._people.claim(tx, handoff_id, by=by))
+
+    def release(self, handoff_id: str, *, by: str) -> Answer:
+        """Put a claimed handoff back into its queue.
+
+        Raises
+        ------
+        Problem
+            unknown-handoff, not-a-member, already-claimed, illegal-transition.
+        """
+        return self._do(lambda tx: self._people.release(tx, handoff_id, by=by))
+
+    def resolve(
+        self,
+        handoff_id: str,
+        *,
+        by: str,
+        needed: str,
+        note: str = "",
+        minutes: float | None = None,
+    ) -> Answer:
+        """Close a claimed handoff with a verdict: yes, no or uncertain.
+
+        Raises
+        ------
+        Problem
+            unknown-handoff, not-a-member, already-claimed, illegal-transition,
+            malformed-request.
+        """
+        check(needed in NEEDED, "needed", "one of " + ", ".join(NEEDED), needed)
+        check(is_amount(minutes), "minutes", "a number >= 0, or nothing", minutes)
+        return self._do(
+            lambda tx: self._people.resolve(
+                tx, handoff_id, by=by, needed=str(needed), note=note, minutes=minutes
+            )
+        )
+
+    def return_(self, handoff_id: str, *, by: str, guidance: str) -> Answer:
+        """Give a claimed task back to its agent, under a new epoch.
+
+        Raises
+        ------
+        Problem
+            unknown-handoff, not-a-member, already-claimed, illegal-transition,
+            malformed-request.
+        """
+        check(bool(guidance.strip()), "guidance", "what the agent should do", guidance)
+        return self._do(
+            lambda tx: self._people.return_(tx, handoff_id, by=by, guidance=guidance)
+        )
+
+    def rate(
+        self, handoff_id: str, *, by: str, sufficient: bool, missing: Sequence[str] = ()
+    ) -> Answer:
+        """Keep whether the package was enough for `by`, and what it lacked.
+
+        Raises
+        ------
+        Problem
+            unknown-handoff, not-a-member.
+        """
+        return self._do(
+            lambda tx: self._people.rate(
+                tx, handoff_id, by=by, sufficient=sufficient, missing=missing
+            )
+        )
+
+    # --- reading -------------------------------------------------------------
+
+    def task(self, task_id: str) -> Answer:
+        """Return how a task stands.
+
+        Raises
+        ------
+        Problem
+            unknown-task.
+        """
+        return self._read(lambda reader: views.task(reader, task_id))
+
+    def queues(self) -> Answer:
+        """Return every queue with its load."""
+        at = self._clock()
+        return self._read(lambda reader: views.queues(reader, self.policy, at))
+
+    def handoffs(
+        self,
+        queue: str | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> Answer:
+        """Return a page of handoffs, the most urgent of the open ones first.
+
+        Raises
+        ------
+        Problem
+            no-such-queue, malformed-request.
+        """
+        return self._read(
+            lambda reader: views.listed(
+                reader,
+                self.policy,
+                queue=queue,
+                status=status,
+                limit=limit,
+                offset=offset,
+            )
+        )
+
+    def handoff(self, handoff_id: str) -> Answer:
+        """Return one handoff with its whole package.
+
+        Raises
+        ------
+        Problem
+            unknown-handoff.
+        """
+        return self._read(lambda reader: views.handoff(reader, handoff_id))
+
+    def audit_records(self, start: int = 0, limit: int = 100) -> Answer:
+        """Return audit records from place `start` on, and the root over all.
+
+        Raises
+        ------
+        Problem
+            malformed-request.
+        """
+        return self._read(lambda reader: views.records(reader, start, limit))
+
+    def health(self) -> Answer:
+        """Return what works: store, model, policy."""
+        _, model = self._judge.model()
+        problem = self._model.problem
+        return self._read(
+            lambda reader: views.health(reader, self.policy, model, problem)
+        )
+
+    # --- inside --------------------------------------------------------------
+
+    def _do(self, use_case: Callable[[Transaction], Answer | Problem]) -> Answer:
+        outcome = self._store.submit(use_case).result()
+        if isinstance(outcome, Problem):
+            raise outcome
+        return outcome
+
+    def _read(self, view: Callable[[Reader], T]) -> T:
+        with self._store.reading() as reader:
+            return view(reader)

@@ -1,0 +1,151 @@
+"""OpenAPI: the document of the surface, made from the table that serves it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import metadata
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from serving.answers import ProblemAnswer
+from serving.edge import PROBLEM_MEDIA, EdgeProblem
+from serving.operation import Operation
+from serving.problems import ProblemType
+
+_REFERENCE = "#/components/schemas/{model}"
+_PARAMETER = re.compile(r"\{(\w+)\}")
+# What answers in a form of its own: name, summary, media type.
+_PLAIN = {
+    "/metrics": ("metrics", "Metrics for Prometheus.", "text/plain"),
+    "/v1/openapi.json": ("openapi", "This document.", "application/json"),
+}
+# What any call can meet, and any call with a body.
+_ALWAYS = (EdgeProblem.UNAVAILABLE,)
+_WITH_BODY = (
+    EdgeProblem.MALFORMED_JSON,
+    EdgeProblem.FOREIGN_PAGE,
+    EdgeProblem.BODY_TOO_LARGE,
+    EdgeProblem.NOT_JSON,
+)
+
+
+def document(operations: Sequence[Operation]) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of `operations`."""
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        item = paths.setdefault(operation.path, {})
+        item[operation.method.lower()] = _described(operation)
+    paths |= {path: {"get": _plain(*said)} for path, said in _PLAIN.items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Escalon",
+            "version": metadata.version("escalon"),
+            "summary": "Decides when an AI agent must hand its whole task to a human.",
+        },
+        "paths": paths,
+        "components": {"schemas": _schemas(operations)},
+    }
+
+
+def _plain(name: str, says: str, media: str) -> dict[str, Any]:
+    content: dict[str, Any] = {media: {}}
+    return {
+        "operationId": name,
+        "summary": says,
+        "tags": ["platform"],
+        "responses": {"200": {"description": says, "content": content}},
+    }
+
+
+def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
+    taken = (op.body for op in operations if op.body is not None)
+    given = (op.answer for op in operations)
+    wanted: dict[tuple[type[BaseModel], Any], None] = {
+        **{(model, "validation"): None for model in taken},
+        **{(model, "serialization"): None for model in given},
+        (ProblemAnswer, "serialization"): None,
+    }
+    _, schema = models_json_schema(list(wanted), ref_template=_REFERENCE)
+    definitions: dict[str, Any] = schema["$defs"]
+    return definitions
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _REFERENCE.format(model=model.__name__)}
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.says,
+        "tags": [operation.who],
+        "responses": _responses(operation),
+    }
+    if parameters := [*_in_path(operation), *_in_query(operation)]:
+        described["parameters"] = parameters
+    if operation.body is not None:
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _reference(operation.body)}},
+        }
+    return described
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    content = {"application/json": {"schema": _reference(operation.answer)}}
+    responses: dict[str, Any] = {
+        "200": {"description": operation.answer.__doc__, "content": content}
+    }
+    problems = {PROBLEM_MEDIA: {"schema": _reference(ProblemAnswer)}}
+    for status, slugs in _problems(operation).items():
+        responses[status] = {"description": ", ".join(slugs), "content": problems}
+    return responses
+
+
+def _problems(operation: Operation) -> dict[str, list[str]]:
+    """Return the slugs of the problems of `operation`, by status."""
+    kinds: list[EdgeProblem | ProblemType] = [*operation.problems, *_ALWAYS]
+    if operation.body is not None:
+        kinds += _WITH_BODY
+    if operation.body is not None or operation.query is not None:
+        kinds.append(ProblemType.MALFORMED_REQUEST)
+    by_status: dict[str, list[str]] = {}
+    for kind in sorted(kinds, key=lambda kind: (kind.status, kind.slug)):
+        by_status.setdefault(str(kind.status), []).append(kind.slug)
+    return by_status
+
+
+def _in_path(operation: Operation) -> Iterator[dict[str, Any]]:
+    for name in _PARAMETER.findall(operation.path):
+        yield {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1},
+        }
+
+
+def _in_query(operation: Operation) -> Iterable[dict[str, Any]]:
+    if operation.query is None:
+        return ()
+    schema = operation.query.model_json_schema(ref_template=_REFERENCE)
+    inlined = schema.get("$defs", {})
+    return [
+        {"name": name, "in": "query", "schema": _inline(field, inlined)}
+        for name, field in schema["properties"].items()
+    ]
+
+
+def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Return `schema` with its references replaced by what they refer to."""
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            return definitions[schema["$ref"].rpartition("/")[2]]
+        return {key: _inline(value, definitions) for key, value in schema.items()}
+    if isinstance(schema, list):
+        return [_inline(value, definitions) for value in schema]
+    return schema

@@ -1,0 +1,72 @@
+"""Problems: what an engine call is refused with, as RFC 9457 problem details."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+
+class ProblemType(Enum):
+    """What can be wrong: slug, HTTP status, title. Slugs are stable."""
+
+    MALFORMED_EVENT = ("malformed-event", 422, "An event breaks the contract")
+    MALFORMED_REQUEST = ("malformed-request", 422, "The request cannot be used")
+    UNKNOWN_TASK = ("unknown-task", 404, "No such task")
+    UNKNOWN_HANDOFF = ("unknown-handoff", 404, "No such handoff")
+    NO_SUCH_QUEUE = ("no-such-queue", 404, "No such queue")
+    STALE_EPOCH = ("stale-epoch", 409, "The agent does not own this task")
+    ALREADY_CLAIMED = ("already-claimed", 409, "Somebody else has it")
+    ILLEGAL_TRANSITION = ("illegal-transition", 409, "Not possible in this state")
+    EVENT_CONFLICT = ("event-conflict", 409, "The event was sent before, and differed")
+    NOT_A_MEMBER = ("not-a-member", 403, "Only members of the queue may do this")
+
+    def __init__(self, slug: str, status: int, title: str) -> None:
+        self.slug = slug
+        self.status = status
+        self.title = title
+
+
+class Problem(Exception):  # noqa: N818 - the word of RFC 9457
+    """A call that was refused.
+
+    Attributes
+    ----------
+    kind : ProblemType
+        What is wrong.
+    detail : str
+        What was expected, what was found, what to do.
+    extra : Mapping
+        Other members of the problem details, such as the owner of the task.
+    """
+
+    def __init__(self, kind: ProblemType, detail: str, **extra: Any) -> None:
+        super().__init__(f"{kind.slug}: {detail}")
+        self.kind = kind
+        self.detail = detail
+        self.extra: Mapping[str, Any] = extra
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.kind.status
+
+    @property
+    def type(self) -> str:
+        """The stable URN of what is wrong."""
+        return f"urn:escalon:problem:{self.kind.slug}"
+
+    @property
+    def title(self) -> str:
+        """What is wrong, the same words each time."""
+        return self.kind.title
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the problem details as they go over the wire."""
+        return {
+            **self.extra,
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }

@@ -1,0 +1,193 @@
+"""Settings: where the service listens and keeps things, from `ESCALATION_*`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import ipaddress
+import secrets
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "ESCALATION_"
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_SHORTEST_SECRET = 16
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the message names variable, value and remedy."""
+
+
+def _address(host: str) -> str:
+    """Return `host` as an IP address, which is what the server can listen on."""
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        msg = "expected an IP address such as 127.0.0.1, or localhost"
+        raise ValueError(msg) from None
+
+
+def _names(value: object) -> object:
+    """Return a text of names between commas as a list of them."""
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    return value
+
+
+class Settings(BaseSettings):
+    """Everything the service takes from its environment, read once and frozen.
+
+    The policy is not here: it is a versioned document with an owner and an audit
+    trail, and `policy` only says where it lies. Call `load` rather than the
+    constructor, so that a mistake reads as one sentence.
+
+    Attributes
+    ----------
+    store : Path
+        SQLite database. Its directory is made when the service starts.
+    model : Path or None
+        Directory of a model bundle. None, or a bundle that does not load, means that
+        rules decide; `/readyz` says so.
+    policy : Path or None
+        Policy document; None is the one shipped in the package.
+    host, port
+        Where to listen. Calls carry no keys yet, so only this machine may call unless
+        `host` says otherwise.
+    hosts : tuple of str
+        Names by which callers may address the service (the Host header, without the
+        port); commas between them in the variable. Empty: the names of this machine
+        while listening on loopback, any name otherwise.
+    secret : SecretStr
+        Key of signed sessions and of the audit draw. Empty: made once and kept beside
+        the store, readable by the owner only.
+    console : bool
+        Whether the pages for people are served under ``/console``.
+    workers : int
+        Processes. The embedded store has one writer, so it is 1.
+    max_body_bytes, max_events
+        Limits of one call; the answer names the one that was passed.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    store: Path = Path("var/escalon.db")
+    model: Path | None = None
+    policy: Path | None = None
+    host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 3000
+    hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    secret: SecretStr = SecretStr("")
+    console: bool = True
+    workers: Annotated[int, Field(ge=1)] = 1
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
+    max_events: Annotated[int, Field(ge=1)] = 1_000
+
+    @model_validator(mode="after")
+    def _is_servable(self) -> Self:
+        if self.workers != 1:
+            msg = (
+                f"{PREFIX}WORKERS is {self.workers}, but the embedded SQLite store has "
+                "one writer; set it to 1"
+            )
+            raise ValueError(msg)
+        if 0 < len(self.secret.get_secret_value()) < _SHORTEST_SECRET:
+            msg = (
+                f"{PREFIX}SECRET has fewer than {_SHORTEST_SECRET} characters; use a "
+                "longer one, or none, and one is made"
+            )
+            raise ValueError(msg)
+        return self
+
+    @classmethod
+    def load(cls, **given: object) -> Self:
+        """Return the settings of the environment, with `given` on top.
+
+        Raises
+        ------
+        SettingsError
+            If a value cannot be used; names the variable and what was expected.
+        """
+        try:
+            return cls(**given)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise SettingsError(_one_sentence(error)) from None
+
+    @property
+    def url(self) -> str:
+        """The address to open on this machine."""
+        open_to_all = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+        host = open_to_all.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def known_hosts(self) -> frozenset[str]:
+        """Names the Host header may carry, without port; empty means any."""
+        if self.hosts:
+            return frozenset(self.hosts)
+        if ipaddress.ip_address(self.host).is_loopback:
+            return frozenset({*_LOOPBACK_NAMES, self.host})
+        return frozenset()
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables from which `load` reads these settings again."""
+        values = self.model_dump(exclude_none=True)
+        values["secret"] = self.secret.get_secret_value()
+        return {
+            PREFIX + name.upper(): _as_variable(value) for name, value in values.items()
+        }
+
+    def key(self) -> bytes:
+        """Return the 32-byte key that sessions are signed with.
+
+        Makes and keeps one where no secret was given: beside the store, mode 600.
+        """
+        secret = self.secret.get_secret_value()
+        if not secret:
+            secret = _kept_secret(self.store.with_name(self.store.name + ".secret"))
+        return hashlib.sha256(secret.encode()).digest()
+
+
+def _as_variable(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value)
+
+
+def _kept_secret(path: Path) -> str:
+    """Return the secret in `path`; the first to ask makes it, whole or not at all."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(32), encoding="utf-8")
+        # A link fails where another process was first; then its secret is the one.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _one_sentence(error: ValidationError) -> str:
+    """Return pydantic's list of faults as one line, each with its variable."""
+    faults = []
+    for fault in error.errors(include_url=False):
+        name = ".".join(str(part) for part in fault["loc"])
+        where = f"{PREFIX}{name.upper()}={fault['input']!r}: " if name else ""
+        faults.append(where + fault["msg"].removeprefix("Value error, "))
+    return "; ".join(faults)

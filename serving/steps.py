@@ -1,0 +1,268 @@
+"""Steps: events are appended, a decision is made on them, and the answer is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from serving import ledger, log, replies
+from serving.deciding import Case, Judge, Judgement
+from serving.handoffs import commitment_of
+from serving.handover import TARGETS, Handover, hand_over
+from serving.intake import Line
+from serving.log import SALT_BYTES, Entry
+from serving.memory import LastModel, States, Waiting
+from serving.policy.audit import AuditType, ppm
+from serving.policy.trigger import Action, Firing
+from serving.tasks import Task, new_id
+from serving.transaction import Transaction
+
+_ADD_DECISION = """
+INSERT INTO decision
+  (decision_id, task_id, position, action, effective, body, salt, audit_seq)
+VALUES
+  (:decision_id, :task_id, :position, :action, :effective, :body, :salt, :audit_seq)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Append:
+    """Lines about to be appended, and the task as it stands with them."""
+
+    task: Task
+    entry: Entry
+    is_new: bool
+    is_changed: bool
+
+    @classmethod
+    def of(
+        cls, tx: Transaction, task: Task | None, task_id: str, lines: Iterable[Line]
+    ) -> _Append:
+        first = 0 if task is None else log.length(tx, task_id)
+        entry = Entry.of(task_id, first, lines)
+        events = (line.event for line in entry.lines)
+        facts = log.facts_after({} if task is None else task.facts, events)
+        if task is None:
+            begun = Task.begun(task_id, facts)
+            return cls(task=begun, entry=entry, is_new=True, is_changed=True)
+        changed = facts != task.facts
+        known = replace(task, facts=facts)
+        return cls(task=known, entry=entry, is_new=False, is_changed=changed)
+
+    def audited(self) -> dict[str, Any]:
+        """Return what the record says; it names an owner if it writes the task."""
+        said = {"task": self.task.task_id, "epoch": self.task.epoch}
+        return {
+            **(self.task.audited() if self.is_changed else said),
+            "events": self.entry.summary(),
+        }
+
+    def write_task(self, tx: Transaction, seq: int) -> None:
+        """Write the task's row, where it says something new."""
+        if self.is_new:
+            self.task.add(tx, audit_seq=seq)
+        elif self.is_changed:
+            self.task.update(tx, audit_seq=seq)
+
+
+class Steps:
+    """Takes steps of tasks, each inside the transaction it is given.
+
+    Parameters
+    ----------
+    judge : Judge
+        Decides.
+    waiting : Waiting
+        What waits at the queues.
+    targets : sequence of str
+        Outside systems to tell of handovers.
+    """
+
+    def __init__(
+        self, judge: Judge, waiting: Waiting, *, targets: Sequence[str] = TARGETS
+    ) -> None:
+        self.judge = judge
+        self.model = LastModel()
+        self._waiting = waiting
+        self._targets = targets
+        self._states = States()
+
+    def take(
+        self,
+        tx: Transaction,
+        task: Task | None,
+        task_id: str,
+        lines: Iterable[Line],
+        *,
+        at: datetime,
+        accepted: Sequence[str],
+        wishes: tuple[Firing, ...] = (),
+    ) -> dict[str, Any]:
+        """Append `lines`, decide, hand over if that is decided; return the answer.
+
+        Parameters
+        ----------
+        task : Task or None
+            As it stands; None: it begins with these lines.
+        lines : iterable of Line
+            What is new. May be empty where there is a wish.
+        at : datetime
+            Now.
+        accepted : sequence of str
+            Ids to name in the answer.
+        wishes : tuple of Firing
+            Explicit wishes for a human.
+        """
+        append = _Append.of(tx, task, task_id, lines)
+        judgement = self.judge.judge(
+            Case(
+                task_id=task_id,
+                signals=self._states.signals(tx, append.entry),
+                started=append.task.facts,
+                waiting=self._waiting.at(tx, at),
+                at=at,
+                wishes=wishes,
+            )
+        )
+        self.model.note(tx, judgement.model, at)
+        decision_id = new_id("dec")
+        seq = _store(tx, append, judgement, decision_id)
+        done = self._act(tx, append, judgement, decision_id)
+        answer = {
+            **replies.standing(append.task if done is None else done.task, accepted),
+            "decision": replies.decided(decision_id, judgement.decision),
+            "handoff": None if done is None else replies.handed_over(done),
+            "message": None if done is None else done.message,
+        }
+        replies.keep(tx, seq, answer)
+        return answer
+
+    def keep(
+        self,
+        tx: Transaction,
+        task: Task | None,
+        task_id: str,
+        lines: Iterable[Line],
+        *,
+        at: datetime,
+        accepted: Sequence[str],
+    ) -> dict[str, Any]:
+        """Append `lines` on which nothing is to be decided; return the answer."""
+        append = _Append.of(tx, task, task_id, lines)
+        seq = ledger.append(tx, AuditType.EVENTS_APPENDED, at, **append.audited())
+        append.write_task(tx, seq)
+        append.entry.write(tx, audit_seq=seq)
+        answer = replies.undecided(append.task, accepted)
+        replies.keep(tx, seq, answer)
+        return answer
+
+    def _act(
+        self,
+        tx: Transaction,
+        append: _Append,
+        judgement: Judgement,
+        decision_id: str,
+    ) -> Handover | None:
+        decision = judgement.decision
+        # A safe stop too: an agent that stops leaves a task that somebody must see.
+        if not decision.effective or decision.action is Action.CONTINUE:
+            return None
+        self._waiting.changed(tx)
+        return hand_over(
+            tx,
+            append.task,
+            judgement,
+            decision_id=decision_id,
+            until=append.entry.until,
+            policy=self.judge.policy,
+            targets=self._targets,
+        )
+
+
+def begin(tx: Transaction, steps: Steps, at: datetime) -> dict[str, Any]:
+    """Audit what a service starts with: its policy, the waivers in it, its model."""
+    policy = steps.judge.policy
+    if ledger.size(tx) == 0:
+        ledger.append(tx, AuditType.LOG_CREATED, at)
+    ledger.append(
+        tx,
+        AuditType.POLICY_LOADED,
+        at,
+        policy={"version": policy.version, "sha256": policy.digest},
+        mode=str(policy.mode),
+        waived=[
+            {"rule": rule.name, "by": rule.waived.by, "until": str(rule.waived.until)}
+            for rule in policy.rules
+            if rule.waived is not None
+        ],
+    )
+    _, model = steps.judge.model()
+    steps.model.note(tx, model, at)
+    return {}
+
+
+# --- rows --------------------------------------------------------------------
+
+
+def _store(
+    tx: Transaction, append: _Append, judgement: Judgement, decision_id: str
+) -> int:
+    """Store task, decision and events under one record; return its place."""
+    decision = judgement.decision
+    body = orjson.dumps(decision, default=sorted, option=orjson.OPT_SORT_KEYS)
+    salt = os.urandom(SALT_BYTES)
+    seq = ledger.append(
+        tx,
+        AuditType.STEP_SCORED,
+        judgement.case.at,
+        **append.audited(),
+        **_audited(judgement, decision_id, commitment_of(salt, body)),
+    )
+    append.write_task(tx, seq)
+    tx.run(
+        _ADD_DECISION,
+        decision_id=decision_id,
+        task_id=append.task.task_id,
+        position=append.entry.until,
+        action=str(decision.action),
+        effective=int(decision.effective),
+        body=body,
+        salt=salt,
+        audit_seq=seq,
+    )
+    append.entry.write(tx, audit_seq=seq, decision_id=decision_id)
+    return seq
+
+
+def _audited(
+    judgement: Judgement, decision_id: str, commitment: str
+) -> Mapping[str, Any]:
+    """Return what the log says of a decision: no word of a person, all else."""
+    decision = judgement.decision
+    return {
+        "decision": {
+            "id": decision_id,
+            "action": str(decision.action),
+            "effective": decision.effective,
+            "triggers": [firing.trigger for firing in decision.firings],
+            "risk_ppm": ppm(decision.risk),
+            "threshold_ppm": ppm(decision.threshold),
+            "source": decision.source,
+            "mode": str(decision.mode),
+            "draw_ppm": [ppm(decision.draw.uniform), ppm(decision.draw.targeted)],
+            "propensity_ppm": ppm(decision.propensity),
+            "selected": decision.selection.is_any,
+            "faults": list(judgement.faults),
+            "commit": commitment,
+        },
+        "model": judgement.model.audited(),
+        "policy": {
+            "version": decision.policy_version,
+            "sha256": decision.policy_digest,
+        },
+    }

@@ -1,0 +1,259 @@
+"""Verify rows: state of tasks and handoffs, held against what the log says of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import orjson
+
+from features.events import EventKind
+from serving import handoffs, log
+from serving.handoffs import commitment_of
+from serving.policy.audit import AuditType
+from serving.policy.rules import Priority
+from serving.safely import Failure, attempt
+from serving.transaction import Reader, Row
+
+_TASKS = "SELECT * FROM task ORDER BY task_id"
+_SPEAKING = """
+SELECT task_id, body FROM event WHERE kind IN (:started, :said) ORDER BY task_id, seq
+"""
+_HANDOFFS = "SELECT * FROM handoff"
+_PACKAGES = "SELECT * FROM package"
+_TIMERS = "SELECT * FROM timer"
+_OUTBOX = "SELECT * FROM outbox"
+_RATINGS = "SELECT * FROM rating"
+_HISTORY = "SELECT * FROM handoff_history"
+_ANSWERS = "SELECT audit_seq FROM answer"
+
+Record = Mapping[str, Any]
+Note = Callable[[str], None]
+
+_ANSWERED = (AuditType.STEP_SCORED, AuditType.EVENTS_APPENDED)
+
+
+@dataclass(slots=True)
+class Expected:
+    """What the rows must be, by the records: for each the last that speaks of it.
+
+    Attributes
+    ----------
+    tasks, handoffs, opened : dict
+        Record by id: the last that names an owner; the last, and the first, of a
+        handoff.
+    ratings : dict
+        Record by (handoff, person).
+    speaks_of : dict
+        Handoff by the place of the record.
+    answered : set
+        Places of the records behind which a call was answered.
+    """
+
+    tasks: dict[str, Record] = field(default_factory=dict)
+    handoffs: dict[str, Record] = field(default_factory=dict)
+    opened: dict[str, Record] = field(default_factory=dict)
+    ratings: dict[tuple[str, str], Record] = field(default_factory=dict)
+    speaks_of: dict[int, Record] = field(default_factory=dict)
+    answered: set[int] = field(default_factory=set)
+
+    def take(self, record: Record) -> None:
+        """Take in the next record of the log."""
+        if "owner" in record:
+            self.tasks[record["task"]] = record
+        if "handoff" in record:
+            self.handoffs[record["handoff"]["id"]] = record
+            self.speaks_of[record["seq"]] = record
+        if record["type"] == AuditType.HANDOFF_OPENED:
+            self.opened[record["handoff"]["id"]] = record
+        if "rating" in record:
+            rating = record["rating"]
+            self.ratings[rating["handoff"], rating["by"]] = record
+            self.speaks_of[record["seq"]] = record
+        if record["type"] in _ANSWERED:
+            self.answered.add(record["seq"])
+
+
+def check_rows(reader: Reader, expected: Expected, note: Note) -> None:
+    """Hold every row of state against the log; `note` what differs.
+
+    Forged rows need not even have the form of ours: a check that trips over one says
+    so, and the others go on.
+    """
+    for called, check in _CHECKS.items():
+        outcome = attempt(partial(check, reader, expected, note))
+        if isinstance(outcome, Failure):
+            note(f"{called} cannot be read as ours: {outcome.name}")
+
+
+def _missing(called: str, wanted: Mapping[Any, object], seen: set[Any]) -> list[str]:
+    return [
+        f"{called} {key!r} is in the log and not in its table"
+        for key in wanted
+        if key not in seen
+    ]
+
+
+def _check_tasks(reader: Reader, expected: Expected, note: Note) -> None:
+    facts = _facts(reader)
+    seen = set()
+    for row in reader.all(_TASKS):
+        task_id = row["task_id"]
+        seen.add(task_id)
+        said = expected.tasks.get(task_id, {})
+        owner = {"kind": row["owner_kind"], "id": row["owner_id"]}
+        stored = (owner, row["epoch"], row["audit_seq"])
+        if stored != (said.get("owner"), said.get("epoch"), said.get("seq")):
+            note(f"task {task_id!r} is not as the log last says")
+        if orjson.loads(row["facts"]) != facts.get(task_id, {}):
+            note(f"task {task_id!r} has facts that its events do not give")
+    for says in _missing("task", expected.tasks, seen):
+        note(says)
+
+
+def _facts(reader: Reader) -> dict[str, Mapping[str, Any]]:
+    """Return the facts that the events of each task give."""
+    facts: dict[str, Mapping[str, Any]] = {}
+    kinds = {
+        "started": str(EventKind.TASK_STARTED),
+        "said": str(EventKind.USER_MESSAGE),
+    }
+    for row in reader.all(_SPEAKING, **kinds):
+        known = facts.get(row["task_id"], {})
+        facts[row["task_id"]] = log.facts_after(known, [log.stored_event(row)])
+    return facts
+
+
+def _check_handoffs(reader: Reader, expected: Expected, note: Note) -> None:
+    seen = set()
+    for row in reader.all(_HANDOFFS):
+        handoff_id = row["handoff_id"]
+        seen.add(handoff_id)
+        last = expected.handoffs.get(handoff_id)
+        opened = expected.opened.get(handoff_id)
+        if last is None or opened is None:
+            note(f"handoff {handoff_id!r} is in its table and not in the log")
+            continue
+        standing = {"id": handoff_id, **handoffs.standing_of(row)}
+        if (standing, row["audit_seq"]) != (last["handoff"], last["seq"]):
+            note(f"handoff {handoff_id!r} is not as the log last says")
+        if _terms(row) != _terms_said(opened):
+            note(f"handoff {handoff_id!r} has other terms than it was opened with")
+    for says in _missing("handoff", expected.opened, seen):
+        note(says)
+
+
+def _terms(row: Row) -> tuple[object, ...]:
+    return (
+        row["task_id"],
+        row["epoch"],
+        row["decision_id"],
+        row["queued_at"],
+        row["urgency"],
+        commitment_of(row["salt"], row["body"]),
+    )
+
+
+def _terms_said(opened: Record) -> tuple[object, ...]:
+    return (
+        opened["task"],
+        opened["epoch"],
+        opened["decision"]["id"],
+        opened["at"],
+        Priority(opened["priority"]).rank,
+        opened["commit"]["handoff"],
+    )
+
+
+def _check_packages(reader: Reader, expected: Expected, note: Note) -> None:
+    seen = set()
+    for row in reader.all(_PACKAGES):
+        handoff_id = row["handoff_id"]
+        seen.add(handoff_id)
+        opened = expected.opened.get(handoff_id, {})
+        stored = (commitment_of(row["salt"], row["body"]), row["audit_seq"])
+        if stored != (opened.get("commit", {}).get("package"), opened.get("seq")):
+            note(f"the package of handoff {handoff_id!r} is not the one in the log")
+        if hashlib.sha256(row["body"]).hexdigest() != row["digest"]:
+            note(f"the package of handoff {handoff_id!r} has another digest")
+    for says in _missing("the package of handoff", expected.opened, seen):
+        note(says)
+
+
+def _check_duties(reader: Reader, expected: Expected, note: Note) -> None:
+    """Check deadlines and outbox rows: all there, under records of their handoff."""
+    duties = {
+        (handoff_id, duty)
+        for handoff_id, opened in expected.opened.items()
+        for duty in ("acknowledge", "resolve", *opened["outbox"])
+    }
+    seen = set()
+    for row, duty in _duties(reader):
+        handoff_id = row["handoff_id"]
+        seen.add((handoff_id, duty))
+        if not _speaks(expected, row):
+            note(f"{duty!r} of handoff {handoff_id!r} points at a record of another")
+    for handoff_id, duty in sorted(duties ^ seen):
+        note(f"{duty!r} of handoff {handoff_id!r} is in the log or its table alone")
+    for row in reader.all(_TIMERS):
+        last = expected.handoffs.get(row["handoff_id"], {"handoff": {}})
+        if row["due_at"] != last["handoff"].get(f"{row['kind']}_by"):
+            note(f"a deadline of handoff {row['handoff_id']!r} is not as the log says")
+
+
+def _duties(reader: Reader) -> Iterator[tuple[Row, str]]:
+    yield from ((row, row["kind"]) for row in reader.all(_TIMERS))
+    yield from ((row, row["target"]) for row in reader.all(_OUTBOX))
+
+
+def _speaks(expected: Expected, row: Row) -> bool:
+    """Whether the record that `row` points at is about its handoff."""
+    record = expected.speaks_of.get(row["audit_seq"], {})
+    about = record.get("handoff", {}).get("id"), record.get("rating", {}).get("handoff")
+    return row["handoff_id"] in about
+
+
+def _check_ratings(reader: Reader, expected: Expected, note: Note) -> None:
+    seen = set()
+    for row in reader.all(_RATINGS):
+        key = row["handoff_id"], row["by"]
+        seen.add(key)
+        said = expected.ratings.get(key, {})
+        stored = (bool(row["sufficient"]), row["at"], row["audit_seq"])
+        rating = said.get("rating", {}).get("sufficient")
+        if stored != (rating, said.get("at"), said.get("seq")):
+            note(f"the rating of handoff {key[0]!r} by {key[1]!r} is not in the log")
+    for says in _missing("the rating", expected.ratings, seen):
+        note(says)
+
+
+def _check_history(reader: Reader, expected: Expected, note: Note) -> None:
+    seen = set()
+    for row in reader.all(_HISTORY):
+        seen.add(row["audit_seq"])
+        record = expected.speaks_of.get(row["audit_seq"], {})
+        told = (row["at"], f"handoff.{row['what']}")
+        if not _speaks(expected, row) or told != (record["at"], record["type"]):
+            note(f"the history of handoff {row['handoff_id']!r} is not as the log says")
+    for says in _missing("the history of record", expected.speaks_of, seen):
+        note(says)
+
+
+def _check_answers(reader: Reader, expected: Expected, note: Note) -> None:
+    answers = {row["audit_seq"] for row in reader.all(_ANSWERS)}
+    for seq in sorted(answers ^ expected.answered):
+        note(f"an answer and record {seq} do not go together")
+
+
+_CHECKS: Mapping[str, Callable[[Reader, Expected, Note], None]] = {
+    "tasks": _check_tasks,
+    "handoffs": _check_handoffs,
+    "packages": _check_packages,
+    "deadlines and outbox": _check_duties,
+    "ratings": _check_ratings,
+    "histories": _check_history,
+    "answers": _check_answers,
+}

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from features import signals
+from features.aggregates import Last, Mean, leaves
+from features.events import parse
+from features.online import TaskState
+from features.signals import (
+    NAMES,
+    SIGNALS,
+    Group,
+    Signal,
+    schema_digest,
+    schema_lines,
+)
+from features.sources import SOURCES
+
+# What the agent says of itself, and may therefore say falsely.
+SELF_REPORTED = {"confidence", "interpretations"}
+
+
+def test_the_catalogue_is_large_enough() -> None:
+    """There are at least forty signals, each with a name of its own."""
+    assert len(SIGNALS) >= 40
+    assert len(set(NAMES)) == len(NAMES) == len(SIGNALS)
+    assert [signal.name for signal in SIGNALS] == list(NAMES)
+
+
+def test_no_signal_is_declared_twice_under_two_names() -> None:
+    """No two signals are computed the same way."""
+    assert len({signal.aggregate for signal in SIGNALS}) == len(SIGNALS)
+
+
+def test_every_group_has_signals() -> None:
+    """Signals speak of every group of the design but history."""
+    groups = {
+        "confidence",
+        "verifier",
+        "retries and loops",
+        "ambiguity",
+        "sentiment",
+        "sensitivity",
+        "account",
+        "effort",
+        "agent",
+    }
+    assert {str(group) for group in Group} == groups
+    assert {str(signal.group) for signal in SIGNALS} == groups
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=NAMES)
+def test_a_signal_is_declared_in_full(signal: Signal) -> None:
+    """A signal has a plain name, a unit, a line of words and known sources."""
+    assert signal.name.isidentifier()
+    assert signal.name == signal.name.lower()
+    assert signal.unit.strip()
+    assert signal.doc.strip() == signal.doc != ""
+    assert "\n" not in signal.doc
+    assert signal.direction in (-1, 0, 1)
+    used = {leaf.source for leaf in leaves(signal.aggregate)}
+    assert used
+    assert used <= SOURCES.keys()
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=NAMES)
+def test_what_the_agent_says_of_itself_is_not_trusted(signal: Signal) -> None:
+    """A signal is self-reported exactly if the agent's word for itself feeds it."""
+    used = {leaf.source for leaf in leaves(signal.aggregate)}
+    expected = "self_reported" if used & SELF_REPORTED else "observed"
+    assert signal.trust == expected
+
+
+def test_directions_follow_the_meaning() -> None:
+    """Sureness and agreement never raise the risk, failures and asks never lower it."""
+    direction = {signal.name: signal.direction for signal in SIGNALS}
+    for name in ("confidence_last", "confidence_min", "verifier_last", "verifier_min"):
+        assert direction[name] == -1
+    for name in ("asks_for_human", "safety_topic", "regulated_topic", "tool_errors"):
+        assert direction[name] == 1
+    assert direction["steps"] == 0
+
+
+# --- the schema --------------------------------------------------------------
+
+
+def test_the_schema_is_a_line_per_signal() -> None:
+    """The schema names every signal once, in order, and its digest is a SHA-256."""
+    lines = schema_lines()
+    assert [line.split()[0] for line in lines] == list(NAMES)
+    assert len(bytes.fromhex(schema_digest())) == 32
+    assert schema_digest() == schema_digest()
+
+
+@pytest.mark.parametrize(
+    ("change", "matters"),
+    [
+        ({"direction": 1}, True),
+        ({"name": "other"}, True),
+        ({"unit": "hours"}, True),
+        ({"trust": "self_reported"}, True),
+        ({"aggregate": Mean("step")}, True),
+        ({"aggregate": Last("latency")}, True),
+        ({"doc": "In other words"}, False),
+        ({"group": Group.AGENT}, False),
+    ],
+    ids=str,
+)
+def test_the_schema_changes_with_what_a_model_learns_from(
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    matters: bool,  # noqa: FBT001
+) -> None:
+    """Whatever changes a signal's values or constraint changes the schema."""
+    before, index = schema_digest(), NAMES.index("steps")
+    changed = (
+        *SIGNALS[:index],
+        replace(SIGNALS[index], **change),
+        *SIGNALS[index + 1 :],
+    )
+    monkeypatch.setattr(signals, "SIGNALS", changed)
+    assert (schema_digest() != before) is matters
+
+
+def test_the_schema_changes_with_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model knows signals by their place, so another order is another schema."""
+    before = schema_digest()
+    monkeypatch.setattr(signals, "SIGNALS", SIGNALS[::-1])
+    assert schema_digest() != before
+
+
+# --- values, worked out by hand ----------------------------------------------
+
+LOG: list[dict[str, Any]] = [
+    {"kind": "task_started", "text": "Cancel order 77", "account": {"value": 900}},
+    {"kind": "user_message", "text": "cancel order 77"},
+    {
+        "kind": "agent_message",
+        "text": "I think so.",
+        "confidence": {"value": 0.9},
+        "interpretations": 3,
+    },
+    {"kind": "tool_call", "tool": "get", "arguments": {"id": 77}, "call_id": "a"},
+    {"kind": "tool_result", "call_id": "a", "text": "", "latency_ms": 10},
+    {"kind": "tool_call", "tool": "get", "arguments": {"id": 77}, "call_id": "b"},
+    {"kind": "tool_result", "call_id": "b", "error": True, "latency_ms": 20},
+    {"kind": "verifier", "score": 0.4},
+    {"kind": "verdict", "needed": "yes"},
+    {"kind": "agent_message", "text": "I think so.", "confidence": {"value": 0.5}},
+    {"kind": "user_message", "text": "I want a human"},
+    {"kind": "tool_call", "tool": "cut", "arguments": {"id": 8}, "is_write": True},
+    {"kind": "tool_result", "error": True, "latency_ms": 60},
+    {"kind": "agent_message", "text": "All done", "interpretations": 1},
+]
+# By signal: its value after the whole log.
+AFTER = {
+    "confidence_last": 0.5,
+    "confidence_mean": 0.7,
+    "confidence_min": 0.5,
+    "confidence_slope": -0.4,
+    "confidence_gap": 0.1,
+    "interpretations_max": 3,
+    "interpretations_last": 1,
+    "verifier_last": 0.4,
+    "call_repeats": 1,
+    "write_repeats": 0,
+    "agent_repeats": 1,
+    "user_repeats": 0,
+    "tool_errors": 2,
+    "tool_error_rate": 2 / 3,
+    "tool_error_streak": 2,
+    "since_tool_error": 1,
+    "write_errors": 1,
+    "empty_results": 1,
+    "distinct_calls": 2,
+    "distinct_calls_share": 2 / 3,
+    "request_words": 3,
+    "user_words_last": 4,
+    "asks_for_human": 1,
+    "account_value": 900,
+    "steps": 13,
+    "elapsed": 13 * 60,
+    "user_messages": 2,
+    "tool_calls": 3,
+    "distinct_tools": 2,
+    "calls_in_turn_max": 2,
+    "calls_in_turn_mean": 4 / 3,
+    "calls_per_user_message": 1.5,
+    "writes": 1,
+    "since_write": 2,
+    "write_last": 1,
+    "unconfirmed_writes": 1,
+    "confirms_beyond_writes": -1,
+    "latency_worst": 30,
+    "hedges": 2,
+    "hedges_mean": 2 / 3,
+    "agent_words_first": 3,
+    "agent_words_slope": -0.5,
+    "empty_claims": 1,
+    "unseen_arguments_last": 1,
+    "unseen_arguments_worst": 1 / 3,
+    "transfer_promises": 0,
+    "unkept_promises": 0,
+    "tokens": 0,
+}
+# Never told in this log, so unknown: not zero.
+UNKNOWN = {"unseen_numbers_mean", "since_user_closes"}
+
+
+def fold(lines: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """Return all signals after each event, a minute apart."""
+    state, after = TaskState(), []
+    for minute, line in enumerate(lines):
+        head = {"task_id": "t", "event_id": str(minute)}
+        at = {"at": f"2026-01-31T09:{minute:02}:00Z"}
+        state.advance(parse(head | at | line))
+        after.append(dict(zip(NAMES, state.read(), strict=True)))
+    return after
+
+
+def test_signals_are_what_their_words_say() -> None:
+    """Over a short log, signals have the values a person works out."""
+    after = fold(LOG)[-1]
+    assert {name: after[name] for name in AFTER} == pytest.approx(AFTER)
+    assert {name for name in UNKNOWN if np.isnan(after[name])} == UNKNOWN
+
+
+def test_nothing_is_known_before_it_is_told() -> None:
+    """A fresh task has counts of zero, and everything else is unknown."""
+    fresh = dict(zip(NAMES, TaskState().read(), strict=True))
+    assert fresh["steps"] == fresh["tool_errors"] == fresh["call_repeats"] == 0
+    for name in ("confidence_last", "elapsed", "tool_error_rate", "account_value"):
+        assert np.isnan(fresh[name])
+
+
+def test_reading_changes_nothing() -> None:
+    """Reading the signals twice gives them twice."""
+    state = TaskState()
+    state.advance(
+        parse(LOG[0] | {"task_id": "t", "event_id": "0", "at": "2026-01-31T09:00:00Z"})
+    )
+    np.testing.assert_array_equal(state.read(), state.read())
+
+
+def test_an_outcome_changes_no_signal() -> None:
+    """The verdict in the middle of the log leaves every signal as it was."""
+    before, after = fold(LOG)[7:9]
+    assert {n: v for n, v in before.items() if v == v} == {  # noqa: PLR0124 - not NaN
+        n: v
+        for n, v in after.items()
+        if v == v  # noqa: PLR0124
+    }
+
+
+def test_counts_never_fall() -> None:
+    """Signals that count or total never go down as the task goes on."""
+    rising = ["steps", "tool_errors", "hedges", "asks_for_human", "call_repeats"]
+    for earlier, later in pairwise(fold(LOG)):
+        assert all(earlier[name] <= later[name] for name in rising)
