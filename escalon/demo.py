@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,9 @@ from escalon.terminal import fail, mistakes, out, print_pairs, progress
 from features import batch, ingest
 from features.events import AgentEvent
 from serving.policy.rules import Policy
+from serving.server import ServerError, start
 from serving.settings import Settings, SettingsError
+from serving.transaction import StoreError
 from training.registry import Registry, Version
 from training.simulate import World
 from training.train import Trained, summary, train
@@ -137,11 +140,10 @@ def _serve(
     once: bool,
     began: float,
 ) -> None:
-    from serving.service import start  # noqa: PLC0415 - BentoML is slow to import
-
-    with mistakes(SettingsError, ServiceError), progress() as tell:
+    with mistakes(SettingsError, ServerError, StoreError), progress() as tell:
         tell("starting the service")
         server = start(settings)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with (
             mistakes(ServiceError),
@@ -156,7 +158,7 @@ def _serve(
         if not once:
             out.print("Press Ctrl-C to stop.", style="dim")
             server.wait()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # raised by SIGTERM too
         out.print("stopping")
     finally:
         server.stop()

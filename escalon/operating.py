@@ -10,6 +10,7 @@ import typer
 
 from escalon.terminal import err, fail, mistakes, out, print_json, print_pairs
 from serving.policy.rules import Policy, PolicyError, check, json_schema
+from serving.server import ServerError, run
 from serving.settings import Settings, SettingsError
 from serving.transaction import StoreError
 from serving.verify import verify_store
@@ -39,9 +40,7 @@ def serve(
 
     Example: escalon serve --port 3000
     """
-    from serving.service import run  # noqa: PLC0415 - BentoML takes a second to import
-
-    with mistakes(SettingsError, PolicyError, StoreError):
+    with mistakes(SettingsError, PolicyError, StoreError, ServerError):
         settings = Settings.load(
             store=store, model=model, policy=policy, host=host, port=port
         )

@@ -44,10 +44,9 @@ class Reason(Answer):
     says: str
 
 
-class Draw(Answer):
-    """The server's audit draw, and how probable a draw for review was."""
+class Audit(Answer):
+    """How probable a review is; what was drawn is not the agent's to know."""
 
-    draw: Share
     propensity: Share
 
 
@@ -64,7 +63,7 @@ class DecisionAnswer(Answer):
     mode: Literal["shadow", "canary", "enforce"]
     policy_version: str
     model_version: str | None
-    audit: Draw
+    audit: Audit
 
 
 class HandoffRef(Answer):

@@ -31,6 +31,7 @@ from serving.policy.trigger import (
     Inputs,
     Load,
     Selection,
+    Settled,
 )
 from serving.safely import Failure, attempt
 
@@ -106,6 +107,8 @@ class Case:
         In catalogue order, NaN where unknown; a failure of reading them.
     waiting : Mapping
         Handoffs that wait and the age of the oldest in s, by queue.
+    settled : Settled
+        What a human has answered by returning the task.
     """
 
     task_id: str
@@ -114,6 +117,7 @@ class Case:
     waiting: Mapping[str, tuple[int, float]]
     at: datetime
     wishes: tuple[Firing, ...] = ()
+    settled: Settled = field(default_factory=Settled)
 
     def named(self) -> dict[str, float]:
         """Return the signals by name; none if they could not be read."""
@@ -197,6 +201,7 @@ class Judge:
             certificate=None if bundle is None else bundle.certificate,
             model_version=None if bundle is None else bundle.version,
             wishes=case.wishes,
+            settled=case.settled,
         )
 
     def _safe(self, case: Case, model: ModelState, failure: Failure) -> Judgement:

@@ -11,7 +11,7 @@ import orjson
 from serving.policy import audit
 from serving.policy.audit import rfc3339
 from serving.policy.handoff import Handoff, HandoffStatus
-from serving.policy.inputs import Firing
+from serving.policy.inputs import Firing, Settled
 from serving.policy.rules import Priority
 from serving.problems import Problem, ProblemType
 from serving.transaction import Reader, Row, Transaction
@@ -87,6 +87,22 @@ def standing_of(row: Row) -> dict[str, Any]:
 def audited(handoff: Handoff) -> dict[str, Any]:
     """Return what the record that a changed row points at must say of it."""
     return {"handoff": {"id": handoff.handoff_id, **standing(handoff)}}
+
+
+def settled(reader: Reader, task_id: str) -> Settled:
+    """Return what a human has answered by returning the task to its agent."""
+    returned = [
+        orjson.loads(row["body"])
+        for row in reader.all(OF_TASK, task_id=task_id)
+        if row["status"] == HandoffStatus.RETURNED
+    ]
+    risks = [body["risk"] for body in returned if body["risk"] is not None]
+    return Settled(
+        firings=tuple(
+            Firing.from_json(f) for body in returned for f in body["firings"]
+        ),
+        risk=max(risks, default=None),
+    )
 
 
 def add(

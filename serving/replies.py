@@ -46,10 +46,8 @@ def decided(decision_id: str, decision: Decision) -> dict[str, Any]:
         "mode": str(decision.mode),
         "policy_version": decision.policy_version,
         "model_version": decision.model_version,
-        "audit": {
-            "draw": decision.draw.uniform,
-            "propensity": decision.propensity,
-        },
+        # Not the draw: an agent that knew it could behave where it will be audited.
+        "audit": {"propensity": decision.propensity},
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from serving import ledger, log, replies
+from serving import handoffs, ledger, log, replies
 from serving.deciding import Case, Judge, Judgement
 from serving.handoffs import commitment_of
 from serving.handover import TARGETS, Handover, hand_over
@@ -18,7 +18,7 @@ from serving.intake import Line
 from serving.log import SALT_BYTES, Entry
 from serving.memory import LastModel, States, Waiting
 from serving.policy.audit import AuditType, ppm
-from serving.policy.trigger import Action, Firing
+from serving.policy.trigger import Action, Firing, Settled
 from serving.tasks import Task, new_id
 from serving.transaction import Transaction
 
@@ -127,6 +127,7 @@ class Steps:
                 waiting=self._waiting.at(tx, at),
                 at=at,
                 wishes=wishes,
+                settled=_settled(tx, task),
             )
         )
         self.model.note(tx, judgement.model, at)
@@ -182,6 +183,13 @@ class Steps:
             policy=self.judge.policy,
             targets=self._targets,
         )
+
+
+def _settled(tx: Transaction, task: Task | None) -> Settled:
+    # The epoch rises with each change of owner: a task at its first was never returned.
+    if task is None or task.epoch == 1:
+        return Settled()
+    return handoffs.settled(tx, task.task_id)
 
 
 def begin(tx: Transaction, steps: Steps, at: datetime) -> dict[str, Any]:

@@ -157,6 +157,42 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a human has already answered, by returning the task to its agent.
+
+    Signals summarise a task's whole past, so what fired once goes on firing. Without
+    this a returned task would be handed over again at the agent's next step.
+
+    Attributes
+    ----------
+    firings : tuple of Firing
+        Of the handoffs that were returned.
+    risk : float, optional
+        The highest of those handoffs; None: none of them had one.
+    """
+
+    firings: tuple[Firing, ...] = ()
+    risk: float | None = None
+
+    def covers(self, firing: Firing) -> bool:
+        """Whether `firing` says nothing that a human has not answered."""
+        return any(
+            (firing.trigger, firing.says) == (old.trigger, old.says)
+            for old in self.firings
+        )
+
+    def covers_risk(self, risk: float) -> bool:
+        """Whether a human has answered a risk as high as this."""
+        return self.risk is not None and risk <= self.risk
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return what was stored."""
+        firings = tuple(Firing.from_json(f) for f in stored["firings"])
+        return cls(firings=firings, risk=stored["risk"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """Everything a decision depended on, besides the policy.
 
@@ -168,6 +204,8 @@ class Inputs:
         The model's certified threshold.
     wishes : tuple of Firing
         What was asked for from outside: by the user, or by the agent itself.
+    settled : Settled
+        What a human has answered already.
     """
 
     signals: Mapping[str, float]
@@ -178,6 +216,7 @@ class Inputs:
     certified: float | None
     model_version: str | None
     wishes: tuple[Firing, ...] = ()
+    settled: Settled = field(default_factory=Settled)
 
     def values(self) -> dict[str, str | float]:
         """Return signals, facts and risk as a condition reads them.
@@ -204,5 +243,6 @@ class Inputs:
                 "load": Load.from_json(stored["load"]),
                 "draw": Draw(**stored["draw"]),
                 "wishes": tuple(Firing.from_json(wish) for wish in stored["wishes"]),
+                "settled": Settled.from_json(stored["settled"]),
             }
         )

@@ -15,10 +15,11 @@ from serving.policy.decision import (
     Selection,
     Threshold,
 )
-from serving.policy.inputs import Draw, Facts, Firing, Inputs, Load
+from serving.policy.inputs import Draw, Facts, Firing, Inputs, Load, Settled
 from serving.policy.rules import (
     AGENT_ASKS,
     LEARNED,
+    SAFE_STOP,
     USER_ASKS,
     Mode,
     Policy,
@@ -37,6 +38,7 @@ __all__ = [
     "Inputs",
     "Load",
     "Selection",
+    "Settled",
     "Threshold",
     "canary_of",
     "decide",
@@ -182,19 +184,43 @@ def _takes_effect(policy: Policy, inputs: Inputs) -> bool:
     return policy.mode is Mode.CANARY and inputs.draw.canary < policy.canary_share
 
 
+def _news(
+    policy: Policy, inputs: Inputs, threshold: float | None
+) -> tuple[Firing, ...]:
+    """Return what fires, without what a human has answered already.
+
+    A rule is heard again once it says something new, the learned trigger once the risk
+    is higher than any a human has looked at.
+    """
+    risk, settled = inputs.risk, inputs.settled
+    heard = None if risk is not None and settled.covers_risk(risk) else threshold
+    fired = evaluate(inputs.signals, inputs.facts, risk, policy, heard)
+    return tuple(firing for firing in fired if not settled.covers(firing))
+
+
+def _stopped() -> Firing:
+    return Firing(
+        trigger=SAFE_STOP,
+        says="neither a model nor a rule is able to decide, so the agent was stopped",
+        priority=Priority.HIGH,
+        asks="whether the task can go on",
+    )
+
+
 def _decided(policy: Policy, inputs: Inputs) -> Decision:
     risk = inputs.risk
     threshold = policy.learned.held_against(
         policy.costs, inputs.certified, inputs.account_value
     )
-    firings = inputs.wishes + evaluate(
-        inputs.signals, inputs.facts, risk, policy, threshold
-    )
+    firings = inputs.wishes + _news(policy, inputs, threshold)
     by_model = risk is not None and threshold is not None
     action = _action(policy, inputs, firings, by_model=by_model)
     effective = _takes_effect(policy, inputs)
     selection = Selection.drawn(policy.audit, risk, inputs.draw)
-    handed_over = effective and action is Action.ESCALATE
+    if action is Action.SAFE_STOP and not firings:
+        firings = (_stopped(),)
+    # A safe stop is handed over too: somebody must see what the agent left.
+    handed_over = effective and action is not Action.CONTINUE
     return Decision(
         action=action,
         firings=firings,
@@ -233,6 +259,7 @@ def decide(  # noqa: PLR0917 (all that is decided on)
     certificate: Certified | None,
     model_version: str | None,
     wishes: tuple[Firing, ...] = (),
+    settled: Settled | None = None,
 ) -> Decision:
     """Return the decision at one step of a task. Pure: the same again for the same.
 
@@ -261,6 +288,8 @@ def decide(  # noqa: PLR0917 (all that is decided on)
         For the record.
     wishes : tuple of Firing
         Explicit wishes for a human (`wish`). Always honoured, in every mode.
+    settled : Settled, optional
+        What a human has answered by returning the task; None: nothing yet.
     """
     usable = float(risk) if risk is not None and 0 <= risk <= 1 else None
     return _decided(
@@ -274,6 +303,7 @@ def decide(  # noqa: PLR0917 (all that is decided on)
             certified=None if certificate is None else certificate.threshold,
             model_version=model_version,
             wishes=wishes,
+            settled=settled or Settled(),
         ),
     )
 

@@ -209,6 +209,18 @@ def test_steps_of_many_tasks_at_once(client: httpx.Client) -> None:
     assert answers == names
 
 
+def test_answer_survives_a_killed_worker(server: Server, client: httpx.Client) -> None:
+    """After kill -9 the service is back by itself, and what was answered still holds."""
+    body = [event("e1", "hello")]
+    answer = post(client, "/v1/tasks/killed/events", body)
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    for child in children.read_text(encoding="ascii").split():
+        os.kill(int(child), signal.SIGKILL)
+    await_ready(server.url, server.process)
+    with httpx.Client(base_url=server.url, timeout=30) as again:
+        assert post(again, "/v1/tasks/killed/events", body) == answer
+
+
 def test_second_server_is_turned_away(server: Server) -> None:
     """A store that is served and a port that is taken stop a second server at once."""
     store = server.log.with_name("store.db")

@@ -358,3 +358,34 @@ def test_deadlines_end_and_run_again_with_the_handoff(desk: Any) -> None:
     desk.engine.claim(handoff, by=ANA)
     desk.engine.resolve(handoff, by=ANA, needed="yes")
     assert open_timers() == []
+
+
+def returned(desk: Any, handoff_id: str) -> int:
+    """Claim a handoff, return it with guidance, and return the agent's new epoch."""
+    member = desk.policy.queue(desk.engine.handoff(handoff_id)["queue"]).members[0]
+    desk.engine.claim(handoff_id, by=member)
+    desk.engine.return_(handoff_id, by=member, guidance="Offer the refund.")
+    return int(desk.engine.task("t")["epoch"])
+
+
+def test_what_a_human_answered_does_not_hand_the_task_over_again(desk: Any) -> None:
+    """After a return the same words of the user are no reason; new ones are."""
+    desk.begin()
+    handed = desk.say("I want to talk to a human")
+    epoch = returned(desk, handed["handoff"]["handoff_id"])
+    went_on = desk.say("Fine, what now?", epoch=epoch)
+    assert went_on["decision"]["action"] == "CONTINUE"
+    assert went_on["decision"]["reasons"] == []
+    again = desk.say("No, I do want to talk to a human", epoch=epoch)
+    assert again["decision"]["action"] == "ESCALATE"
+
+
+def test_a_returned_task_is_handed_over_again_at_a_higher_risk(desk: Any) -> None:
+    """The learned trigger is silent up to the risk a human has looked at."""
+    desk.begin()
+    desk.model.value = 0.6
+    epoch = returned(desk, desk.say("Hm")["handoff"]["handoff_id"])
+    for risk, action in ((0.55, "CONTINUE"), (0.6, "CONTINUE"), (0.61, "ESCALATE")):
+        desk.model.value = risk
+        answer = desk.say("And now?", epoch=epoch)
+        assert answer["decision"]["action"] == action, risk

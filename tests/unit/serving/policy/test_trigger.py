@@ -20,6 +20,7 @@ from serving.policy.trigger import (
     Facts,
     Firing,
     Load,
+    Settled,
     canary_of,
     decide,
     evaluate,
@@ -468,3 +469,52 @@ def test_a_task_without_an_account_has_no_value() -> None:
     assert facts.account_value is None
     assert "account_value" not in facts.known()
     assert "hour" not in Facts().known()
+
+
+# --- what a human has answered ------------------------------------------------
+
+
+def test_what_is_settled_fires_again_only_with_news(policy_of: PolicyOf) -> None:
+    """A rule is silent while it says what a human answered, and heard when it changes."""
+    policy = policy_of()
+
+    def asked(times: float, settled: Settled) -> Decision:
+        return decide(
+            {"asks_for_human": times},
+            Facts(),
+            None,
+            policy,
+            Load(),
+            Draw(uniform=0.5, targeted=0.5, canary=0.0),
+            certificate=None,
+            model_version=None,
+            settled=settled,
+        )
+
+    first = asked(1.0, Settled())
+    assert first.action is Action.ESCALATE
+    answered = Settled(firings=first.firings)
+    assert names(asked(1.0, answered)) == []
+    again = asked(2.0, answered)
+    assert again.action is Action.ESCALATE
+    assert replay(again, policy) == again
+    assert Decision.from_json(again.to_json()) == again
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_settled_risk_silences_the_learned_trigger_up_to_itself(
+    answered: float, risk: float
+) -> None:
+    """The learned trigger fires at or above its threshold and above what was answered."""
+    decision = decide(
+        {},
+        Facts(),
+        risk,
+        DEFAULT,
+        Load(),
+        Draw(uniform=0.5, targeted=0.5, canary=0.0),
+        certificate=Threshold(threshold=0.5),
+        model_version="1",
+        settled=Settled(risk=answered),
+    )
+    assert bool(decision.firings) == (risk >= 0.5 and risk > answered)
