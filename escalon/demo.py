@@ -25,7 +25,7 @@ from features.events import AgentEvent
 from serving.policy.rules import Policy
 from serving.server import ServerError, start
 from serving.settings import Settings, SettingsError
-from serving.transaction import StoreError
+from serving.store.transaction import StoreError
 from training.registry import Registry, Version
 from training.simulate import World
 from training.train import Trained, summary, train

@@ -13,9 +13,9 @@ import typer
 from escalon.rules import fired, policy_at
 from escalon.terminal import mistakes, out, print_json, print_pairs, progress
 from features import batch
-from serving.log import read_log
 from serving.policy.rules import Policy, PolicyError
-from serving.transaction import StoreError
+from serving.store.log import read_log
+from serving.store.transaction import StoreError
 from training.bundle import BundleError, ModelBundle
 from training.certify import CertificateError
 from training.dataset import TooFewLabelsError, snapshots

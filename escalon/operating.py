@@ -12,8 +12,8 @@ from escalon.terminal import err, fail, mistakes, out, print_json, print_pairs
 from serving.policy.rules import Policy, PolicyError, check, json_schema
 from serving.server import ServerError, run
 from serving.settings import Settings, SettingsError
-from serving.transaction import StoreError
-from serving.verify import verify_store
+from serving.store.transaction import StoreError
+from serving.store.verify import verify_store
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")]
 Store = Annotated[Path, typer.Option("--store", help="The service's store.")]

@@ -7,7 +7,7 @@ import sys
 from serving.policy.rules import PolicyError
 from serving.server import ServerError, run
 from serving.settings import Settings, SettingsError
-from serving.transaction import StoreError
+from serving.store.transaction import StoreError
 
 if __name__ == "__main__":
     try:

@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from serving.api import make_api
+from serving.api.app import make_api
+from serving.api.edge import EdgeProblem, problem_json
+from serving.api.reading import Refusal
 from serving.console.pages import make_console
 from serving.door import Receive, Scope, Send, check_host, send_problem
-from serving.edge import EdgeProblem, problem_json
 from serving.engine import Engine
-from serving.models import DirectoryModel, ModelSource, NoModel
+from serving.engine.models import DirectoryModel, ModelSource, NoModel
 from serving.policy.rules import Policy, PolicyError
-from serving.reading import Refusal
 from serving.settings import Settings
-from serving.store import SqliteStore
-from serving.transaction import StoreError
+from serving.store.sqlite import SqliteStore
+from serving.store.transaction import StoreError
 
 # What keeps the service from deciding, and may pass: it is tried again.
 FAULTS = (StoreError, PolicyError, OSError)

@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from serving.edge import PROBLEM_MEDIA, EdgeProblem
-from serving.reading import Refusal, check_sender, checked, collected, parsed
-from serving.wire import ScoreRequest
+from serving.api.edge import PROBLEM_MEDIA, EdgeProblem
+from serving.api.reading import Refusal, check_sender, checked, collected, parsed
+from serving.api.wire import ScoreRequest
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

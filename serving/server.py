@@ -19,7 +19,7 @@ from typing import IO, Self
 
 from serving.policy.rules import Policy
 from serving.settings import PREFIX, Settings, SettingsError
-from serving.store import SqliteStore
+from serving.store.sqlite import SqliteStore
 
 _SERVICE = "serving.service:Escalon"
 _PATIENCE = 60.0

@@ -15,6 +15,8 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 import bentoml
 
+from serving.api.reading import Refusal
+from serving.api.wire import ScoreRequest
 from serving.door import (
     PREDICT,
     Receive,
@@ -26,10 +28,8 @@ from serving.door import (
     send_problem,
 )
 from serving.problems import Problem
-from serving.reading import Refusal
 from serving.server import run, start
 from serving.settings import Settings
-from serving.wire import ScoreRequest
 
 if TYPE_CHECKING:
     from serving.composition import Application

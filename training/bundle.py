@@ -236,13 +236,16 @@ class ModelBundle:
             for name in (_BOOSTER, _CALIBRATOR, _SIGNALS, _CERTIFICATES)
         }
         _require_schema(path, orjson.loads(files[_SIGNALS]))
-        return cls(
+        bundle = cls(
             booster_text=files[_BOOSTER].decode(),
             calibrator=Calibrator.of(orjson.loads(files[_CALIBRATOR])),
             certificate=Certificate(**orjson.loads(files[_CERTIFICATES])[0]),
             signals=tuple(orjson.loads(files[_SIGNALS])),
             facts=manifest["facts"],
         )
+        # Its hash names the bundle, so it must be this one, byte for byte.
+        _checked(path, _MANIFEST, {_MANIFEST: bundle.digest})
+        return bundle
 
     def score(self, signals: NDArray[np.float64]) -> float:
         """Return the raw margin (log-odds) for signals of shape (n_signals,)."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from serving.console.words import say, span
-from serving.models import ModelSource
+from serving.engine.models import ModelSource
 from serving.policy.rules import Policy
 from serving.safely import Failure, attempt
 

@@ -34,9 +34,9 @@ from serving.console.rendering import Templates
 from serving.console.troubles import said_of, trouble_of
 from serving.console.words import say
 from serving.engine import Engine
-from serving.models import ModelSource, NoModel
+from serving.engine.models import ModelSource, NoModel
 from serving.problems import Problem
-from serving.transaction import StoreError
+from serving.store.transaction import StoreError
 
 _TOLD = ("resolved", "returned", "released")
 

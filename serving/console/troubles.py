@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from serving.console.forms import FormError
 from serving.console.words import say
 from serving.problems import Problem, ProblemType
-from serving.transaction import StoreError
+from serving.store.transaction import StoreError
 
 
 def said_of(problem: Problem) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.store import SqliteStore
-from serving.transaction import (
+from serving.store.sqlite import SqliteStore
+from serving.store.transaction import (
     ConstraintError,
     Reader,
     Store,

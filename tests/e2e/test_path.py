@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from features import batch
-from serving.log import read_log
 from serving.server import Server, start
 from serving.settings import Settings
+from serving.store.log import read_log
 from training.labels import Evidence, labels_of
 from training.simulate import World
 

@@ -19,8 +19,8 @@ import pytest
 
 from serving.server import Server, preflight, start
 from serving.settings import Settings, SettingsError
-from serving.store import SqliteStore
-from serving.transaction import StoreBusyError
+from serving.store.sqlite import SqliteStore
+from serving.store.transaction import StoreBusyError
 
 pytestmark = pytest.mark.slow
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from serving.engine import Engine
-from serving.models import NoModel
+from serving.engine.models import NoModel
 from serving.policy.rules import Policy
-from serving.store import SqliteStore
+from serving.store.sqlite import SqliteStore
 
 THREADS = 6
 ANA = "general-1"

@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 from serving.engine import Engine, Problem
 from serving.policy.rules import Policy
 from serving.policy.trigger import Threshold
-from serving.store import SqliteStore, read_only
-from serving.transaction import Row, StoreError
-from serving.verify import verify_store
+from serving.store.sqlite import SqliteStore, read_only
+from serving.store.transaction import Row, StoreError
+from serving.store.verify import verify_store
 
 ANA, BEN = "general-1", "general-2"
 TASKS = ("a", "b", "c")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.verify import verify_store
+from serving.store.verify import verify_store
 
 KILLS = 40
 WRITER = Path(__file__).with_name("crash_writer.py")

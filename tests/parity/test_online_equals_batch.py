@@ -44,9 +44,7 @@ matrices = st.integers(1, 7).flatmap(
 )
 
 
-def fold(
-    leaf: aggregates.Leaf, values: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def fold(leaf: aggregates.Leaf, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the leaf read after each value, folded one by one."""
     state, read = leaf.start(), []
     for position, value in enumerate(values):
@@ -80,7 +78,9 @@ words = st.sampled_from(
         "ok",
     ]
 )
-arguments = st.sampled_from(["W123", {"order_id": "#W124"}, {"a": [1, {"b": "W9"}]}, None])
+arguments = st.sampled_from(
+    ["W123", {"order_id": "#W124"}, {"a": [1, {"b": "W9"}]}, None]
+)
 unit = st.floats(0, 1)
 
 
@@ -95,7 +95,9 @@ def body_of(kind: str) -> st.SearchStrategy[dict[str, object]]:
             fields["confidence"] = st.fixed_dictionaries({"value": unit})
             fields["interpretations"] = st.integers(0, 4)
         case EventKind.TOOL_CALL:
-            required["tool"] = st.sampled_from(["get_order", "cancel", "transfer_to_human"])
+            required["tool"] = st.sampled_from(
+                ["get_order", "cancel", "transfer_to_human"]
+            )
             fields |= {"arguments": arguments, "is_write": st.booleans()}
             fields["call_id"] = st.sampled_from(["c1", "c2"])
         case EventKind.TOOL_RESULT:
@@ -187,7 +189,14 @@ def test_the_events_table_survives_the_disk(tmp_path: batch.Path) -> None:
     """Events read back from Parquet equal those written, and signal the same."""
     log = [
         events.parse(
-            {"task_id": t, "event_id": str(i), "at": T0.isoformat(), "kind": "user_message", "text": f"w {i}", "own": {"x": [1]}}
+            {
+                "task_id": t,
+                "event_id": str(i),
+                "at": T0.isoformat(),
+                "kind": "user_message",
+                "text": f"w {i}",
+                "own": {"x": [1]},
+            }
         )
         for i in range(3)
         for t in ("a", "b")

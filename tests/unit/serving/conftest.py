@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from serving.engine import Engine
-from serving.models import Model
+from serving.engine.models import Model
 from serving.policy.rules import Policy
 from serving.policy.trigger import Threshold
-from serving.store import SqliteStore
+from serving.store.sqlite import SqliteStore
 
 # A Tuesday, at an hour when every queue of the default policy is open.
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

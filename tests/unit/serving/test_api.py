@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from serving.api import make_api
-from serving.surface import OPERATIONS, readiness
-from serving.transaction import StoreError
+from serving.api.app import make_api
+from serving.api.surface import OPERATIONS, readiness
+from serving.store.transaction import StoreError
 
 if TYPE_CHECKING:
     import httpx
 
-    from serving.operation import Operation
+    from serving.api.operation import Operation
 
 with warnings.catch_warnings():
     # The test client would rather have another HTTP library, and says so.

@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 import pytest
 
+from serving.api.reading import Refusal
 from serving.composition import Application, engine_of, model_of, policy_of
 from serving.door import checked_predict, is_bentos
-from serving.models import DirectoryModel, NoModel
+from serving.engine.models import DirectoryModel, NoModel
 from serving.policy.rules import Policy, PolicyError
-from serving.reading import Refusal
 from serving.settings import Settings
-from serving.store import SqliteStore
+from serving.store.sqlite import SqliteStore
 
 EVENT = {
     "event_id": "e1",

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from features.online import TaskState
+from serving.engine.preparing import LAST_WORDS
 from serving.policy import fallback, package, router, trigger
 from serving.policy.rules import Mode, Policy
-from serving.preparing import LAST_WORDS
 from training.bundle import BundleError
 
 
@@ -225,7 +225,7 @@ def test_signals_are_read_again_after_a_rollback(
     """Events of a transaction that failed leave no trace in the signals."""
     desk.begin()
     with monkeypatch.context() as patched:
-        patched.setattr("serving.steps.hand_over", fail)
+        patched.setattr("serving.engine.steps.hand_over", fail)
         desk.model.value = 0.9
         with pytest.raises(BrokenError):
             desk.say("This is lost")
@@ -244,7 +244,7 @@ def test_a_change_of_model_that_was_rolled_back_is_audited_next_time(
     desk.begin()
     desk.model.is_broken = True
     with monkeypatch.context() as patched:
-        patched.setattr("serving.replies.keep", fail)
+        patched.setattr("serving.engine.replies.keep", fail)
         with pytest.raises(BrokenError):
             desk.say("one")
     assert states(desk) == [("model.loaded", None)]

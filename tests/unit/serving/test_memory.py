@@ -12,16 +12,16 @@ import pytest
 
 from features.events import AgentEvent
 from features.online import TaskState
-from serving import ledger
-from serving.intake import Line
-from serving.ledger import BrokenLogError
-from serving.log import Entry, read_log
-from serving.memory import States
+from serving.engine.memory import States
 from serving.policy.audit import AuditType
 from serving.safely import Failure
-from serving.store import SqliteStore
-from serving.tasks import Task
-from serving.transaction import Transaction
+from serving.store import ledger
+from serving.store.intake import Line
+from serving.store.ledger import BrokenLogError
+from serving.store.log import Entry, read_log
+from serving.store.sqlite import SqliteStore
+from serving.store.tasks import Task
+from serving.store.transaction import Transaction
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from features.signals import NAMES, schema_lines
-from serving.models import DirectoryModel, Model, NoModel
+from serving.engine.models import DirectoryModel, Model, NoModel
 from training.bundle import Calibrator, Certificate, ModelBundle
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from features.events import parse
 from serving.engine import Problem
-from serving.log import read_log
 from serving.policy.rules import Mode
+from serving.store.log import read_log
 
 
 def refused(call: Any) -> Problem:

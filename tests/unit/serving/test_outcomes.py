@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from serving.engine import Problem
-from serving.log import read_log
+from serving.store.log import read_log
 
 
 def refused(call: Any) -> Problem:

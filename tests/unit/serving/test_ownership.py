@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from serving.engine import Problem
-from serving.log import read_log
 from serving.policy.rules import Mode, Policy
+from serving.store.log import read_log
 
 ANA, BEN, STRANGER = "general-1", "general-2", "mallory"
 

@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.deciding import draw_of
+from serving.engine.deciding import draw_of
 from serving.policy.decision import Decision
 from serving.policy.trigger import replay
 

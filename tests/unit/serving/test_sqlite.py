@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.store import SqliteStore, read_only
-from serving.transaction import (
+from serving.store.sqlite import SqliteStore, read_only
+from serving.store.transaction import (
     ConstraintError,
     StoreBusyError,
     StoreError,
@@ -115,7 +115,7 @@ def test_commits_are_synced_and_rules_enforced(store: SqliteStore) -> None:
 def test_a_second_writer_is_turned_away(tmp_path: Path) -> None:
     """Another process that opens the store is told who has it, and what to do."""
     code = (
-        "import sys, pathlib; from serving.store import SqliteStore;"
+        "import sys, pathlib; from serving.store.sqlite import SqliteStore;"
         "SqliteStore(pathlib.Path(sys.argv[1]))"
     )
     path = tmp_path / "new" / "store.db"

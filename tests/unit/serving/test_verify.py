@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from serving.policy import audit
-from serving.transaction import StoreError
-from serving.verify import Report, verify_store
+from serving.store.transaction import StoreError
+from serving.store.verify import Report, verify_store
 
 ANA = "general-1"
 Forge = Callable[[sqlite3.Connection], object]

@@ -10,16 +10,16 @@ from datetime import datetime
 from typing import Any
 
 from features.events import AgentEvent, EventKind
-from serving import handoffs, ledger, log
-from serving.deciding import Judgement
-from serving.intake import Line
-from serving.log import SALT_BYTES, Entry
+from serving.engine.deciding import Judgement
+from serving.engine.preparing import Plan, planned
 from serving.policy.audit import AuditType, ppm, rfc3339
 from serving.policy.handoff import Handoff
 from serving.policy.rules import Policy
-from serving.preparing import Plan, planned
-from serving.tasks import OwnerKind, Task, new_id
-from serving.transaction import Transaction
+from serving.store import handoffs, ledger, log
+from serving.store.intake import Line
+from serving.store.log import SALT_BYTES, Entry
+from serving.store.tasks import OwnerKind, Task, new_id
+from serving.store.transaction import Transaction
 
 # Outside systems that are told of every handover.
 TARGETS = ("webhook",)
@@ -72,7 +72,7 @@ def hand_over(
 ) -> Handover:
     """Hand `task` to the queue its policy chooses; all of it in this transaction.
 
-    Routing, packing and wording can fail; the handover cannot (`serving.preparing`).
+    Routing, packing and wording can fail; the handover cannot (`serving.engine.preparing`).
     What failed is audited.
 
     Parameters

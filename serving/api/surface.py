@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from serving import answers, wire
-from serving.operation import Operation
+from serving.api import answers, wire
+from serving.api.operation import Operation
 from serving.problems import ProblemType
 
 

@@ -9,16 +9,16 @@ from typing import Any
 import orjson
 
 from features.events import EventKind
-from serving import handoffs, ledger, tasks
-from serving.handover import add_history
-from serving.memory import Waiting
-from serving.moves import Move, make
+from serving.engine.handover import add_history
+from serving.engine.memory import Waiting
+from serving.engine.moves import Move, make
 from serving.policy.audit import AuditType, rfc3339
 from serving.policy.handoff import Handoff, HandoffStatus, IllegalTransitionError
 from serving.policy.rules import Policy
 from serving.problems import Problem, ProblemType
-from serving.tasks import OwnerKind
-from serving.transaction import Transaction
+from serving.store import handoffs, ledger, tasks
+from serving.store.tasks import OwnerKind
+from serving.store.transaction import Transaction
 
 NEEDED = ("yes", "no", "uncertain")
 # What a person says of a task that they had: it was labelled for certain.

@@ -8,16 +8,17 @@ from typing import Any
 import orjson
 
 from features.events import AgentEvent, EventKind
-from serving import handoffs, ledger, log, memory, replies, tasks
-from serving.deciding import ModelState
+from serving.engine import memory, replies
+from serving.engine.deciding import ModelState
 from serving.policy import router
 from serving.policy.audit import rfc3339
 from serving.policy.handoff import Handoff, HandoffStatus
 from serving.policy.rules import Policy, Queue
 from serving.policy.trigger import Load
 from serving.problems import Problem, ProblemType
-from serving.tasks import OwnerKind
-from serving.transaction import Reader, Row
+from serving.store import handoffs, ledger, log, tasks
+from serving.store.tasks import OwnerKind
+from serving.store.transaction import Reader, Row
 
 MOST_LISTED = 200
 MOST_RECORDS = 1_000

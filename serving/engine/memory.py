@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from features.events import AgentEvent
 from features.online import TaskState
-from serving import ledger, log
-from serving.deciding import ModelState
-from serving.log import Entry
+from serving.engine.deciding import ModelState
 from serving.safely import Failure, attempt
-from serving.transaction import Reader, Transaction
+from serving.store import ledger, log
+from serving.store.log import Entry
+from serving.store.transaction import Reader, Transaction
 
 WAITING = """
 SELECT queue, count(*) AS waiting, min(queued_at) AS oldest FROM handoff

@@ -11,7 +11,7 @@ from typing import Any, Self
 import orjson
 
 from serving.problems import Problem, ProblemType
-from serving.transaction import Reader, Row, Transaction
+from serving.store.transaction import Reader, Row, Transaction
 
 _FIND = "SELECT * FROM task WHERE task_id = :task_id"
 _ADD = """
@@ -50,7 +50,7 @@ class Task:
     epoch : int
         Fencing token: rises by one at every change of owner.
     facts : Mapping
-        See `serving.log.facts_after`.
+        See `serving.store.log.facts_after`.
     """
 
     task_id: str

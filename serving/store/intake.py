@@ -11,7 +11,7 @@ import orjson
 
 from features.events import AgentEvent, ContractError, parse
 from serving.problems import Problem, ProblemType
-from serving.transaction import Reader
+from serving.store.transaction import Reader
 
 KNOWN = """
 SELECT digest, audit_seq FROM event WHERE task_id = :task_id AND event_id = :event_id

@@ -16,15 +16,15 @@ from typing import Any
 
 import orjson
 
-from serving import ledger, log
-from serving.findings import Findings, Report
-from serving.handoffs import commitment_of
 from serving.policy import audit
 from serving.policy.audit import AuditType
 from serving.safely import Failure, attempt
-from serving.store import read_only
-from serving.transaction import Reader, Row
-from serving.verify_rows import Expected, check_rows
+from serving.store import ledger, log
+from serving.store.findings import Findings, Report
+from serving.store.handoffs import commitment_of
+from serving.store.sqlite import read_only
+from serving.store.transaction import Reader, Row
+from serving.store.verify_rows import Expected, check_rows
 
 __all__ = ["Report", "verify_store"]
 

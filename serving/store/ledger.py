@@ -7,7 +7,7 @@ from typing import Any
 
 from serving.policy import audit
 from serving.policy.audit import AuditType
-from serving.transaction import Reader, Transaction
+from serving.store.transaction import Reader, Transaction
 
 SIZE = "SELECT coalesce(max(seq), -1) + 1 AS size FROM audit_event"
 LEAF = "SELECT leaf AS hash FROM audit_event WHERE seq = :idx"

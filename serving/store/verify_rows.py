@@ -11,12 +11,12 @@ from typing import Any
 import orjson
 
 from features.events import EventKind
-from serving import handoffs, log
-from serving.handoffs import commitment_of
 from serving.policy.audit import AuditType
 from serving.policy.rules import Priority
 from serving.safely import Failure, attempt
-from serving.transaction import Reader, Row
+from serving.store import handoffs, log
+from serving.store.handoffs import commitment_of
+from serving.store.transaction import Reader, Row
 
 _TASKS = "SELECT * FROM task ORDER BY task_id"
 _SPEAKING = """

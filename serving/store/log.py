@@ -12,10 +12,10 @@ from typing import Any, Self
 import orjson
 
 from features.events import AgentEvent, EventKind
-from serving.intake import Line
 from serving.policy import audit
-from serving.store import read_only
-from serving.transaction import Reader, Row, Transaction
+from serving.store.intake import Line
+from serving.store.sqlite import read_only
+from serving.store.transaction import Reader, Row, Transaction
 
 SALT_BYTES = 32
 _SHOWN_REQUEST = 200

@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any
 
 from features.events import OUTCOME_KINDS, AgentEvent, ContractError, EventKind
-from serving import handoffs, intake, replies, tasks
-from serving.intake import Batch, Line, Sorted
+from serving.engine import replies
+from serving.engine.steps import Steps
 from serving.policy import trigger
 from serving.problems import Problem, ProblemType
-from serving.steps import Steps
-from serving.tasks import OwnerKind, Task
-from serving.transaction import Reader, Transaction
+from serving.store import handoffs, intake, tasks
+from serving.store.intake import Batch, Line, Sorted
+from serving.store.tasks import OwnerKind, Task
+from serving.store.transaction import Reader, Transaction
 
 Clock = Callable[[], datetime]
 Answer = dict[str, Any]

@@ -14,7 +14,7 @@ from serving.policy.handoff import Handoff, HandoffStatus
 from serving.policy.inputs import Firing, Settled
 from serving.policy.rules import Priority
 from serving.problems import Problem, ProblemType
-from serving.transaction import Reader, Row, Transaction
+from serving.store.transaction import Reader, Row, Transaction
 
 FIND = "SELECT * FROM handoff WHERE handoff_id = :handoff_id"
 OF_TASK = "SELECT * FROM handoff WHERE task_id = :task_id ORDER BY epoch DESC"

@@ -10,17 +10,18 @@ from typing import Any
 
 import orjson
 
-from serving import handoffs, ledger, log, replies
-from serving.deciding import Case, Judge, Judgement
-from serving.handoffs import commitment_of
-from serving.handover import TARGETS, Handover, hand_over
-from serving.intake import Line
-from serving.log import SALT_BYTES, Entry
-from serving.memory import LastModel, States, Waiting
+from serving.engine import replies
+from serving.engine.deciding import Case, Judge, Judgement
+from serving.engine.handover import TARGETS, Handover, hand_over
+from serving.engine.memory import LastModel, States, Waiting
 from serving.policy.audit import AuditType, ppm
 from serving.policy.trigger import Action, Firing, Settled
-from serving.tasks import Task, new_id
-from serving.transaction import Transaction
+from serving.store import handoffs, ledger, log
+from serving.store.handoffs import commitment_of
+from serving.store.intake import Line
+from serving.store.log import SALT_BYTES, Entry
+from serving.store.tasks import Task, new_id
+from serving.store.transaction import Transaction
 
 _ADD_DECISION = """
 INSERT INTO decision

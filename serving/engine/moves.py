@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from features.events import AgentEvent, EventKind
-from serving import handoffs, ledger, log, tasks
-from serving.handover import add_history
-from serving.intake import Line
-from serving.log import Entry
+from serving.engine.handover import add_history
 from serving.policy.audit import AuditType, rfc3339
 from serving.policy.handoff import Handoff
-from serving.tasks import OwnerKind, new_id
-from serving.transaction import Transaction
+from serving.store import handoffs, ledger, log, tasks
+from serving.store.intake import Line
+from serving.store.log import Entry
+from serving.store.tasks import OwnerKind, new_id
+from serving.store.transaction import Transaction
 
 _SETTLE = """
 UPDATE timer SET settled_at = :at, audit_seq = :audit_seq

@@ -24,7 +24,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from serving.transaction import (
+from serving.store.transaction import (
     ConstraintError,
     Reader,
     Row,
@@ -35,7 +35,7 @@ from serving.transaction import (
     Undo,
     UseCase,
 )
-from serving.writer import GroupWriter
+from serving.store.writer import GroupWriter
 
 __all__ = ["SqliteStore", "Store", "read_only"]
 
@@ -230,7 +230,7 @@ def _connect(uri: str, pragmas: str) -> sqlite3.Connection:
 
 def _create(connection: sqlite3.Connection) -> None:
     """Make the schema, all of it or nothing."""
-    schema = resources.files("serving").joinpath("schema.sql").read_text("utf-8")
+    schema = resources.files("serving.store").joinpath("schema.sql").read_text("utf-8")
     connection.executescript(
         f"BEGIN IMMEDIATE; {schema}"
         f"PRAGMA application_id = {APPLICATION_ID};"
@@ -273,7 +273,7 @@ def _only_writer(path: Path) -> Iterator[IO[str]]:
 
 
 def _translated(error: Exception) -> Exception:
-    """Return `error` in the words of `serving.transaction`, if it is the database's."""
+    """Return `error` in the words of `serving.store.transaction`, if it is the database's."""
     if isinstance(error, sqlite3.IntegrityError):
         return ConstraintError(str(error))
     if isinstance(error, sqlite3.Error):

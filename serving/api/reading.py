@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from serving.edge import EdgeProblem, faults, is_foreign, problem_json
+from serving.api.edge import EdgeProblem, faults, is_foreign, problem_json
 from serving.problems import ProblemType
 
 M = TypeVar("M", bound=BaseModel)

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, Protocol, TypeVar
 
 from serving.safely import Failure, attempt
-from serving.transaction import (
+from serving.store.transaction import (
     StoreClosedError,
     Transaction,
     Undo,

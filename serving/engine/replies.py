@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
-from serving.handover import Handover
+from serving.engine.handover import Handover
 from serving.policy.audit import rfc3339
 from serving.policy.trigger import Decision
-from serving.tasks import Task
-from serving.transaction import Reader, Transaction
+from serving.store.tasks import Task
+from serving.store.transaction import Reader, Transaction
 
 _ADD_ANSWER = "INSERT INTO answer (audit_seq, body) VALUES (:audit_seq, :body)"
 _ANSWER = "SELECT body FROM answer WHERE audit_seq = :audit_seq"

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from serving.answers import ProblemAnswer
-from serving.edge import PROBLEM_MEDIA, EdgeProblem
-from serving.operation import Operation
+from serving.api.answers import ProblemAnswer
+from serving.api.edge import PROBLEM_MEDIA, EdgeProblem
+from serving.api.operation import Operation
 from serving.problems import ProblemType
 
 _REFERENCE = "#/components/schemas/{model}"

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from serving import scoring, views
-from serving.calls import Answer, Calls, Clock, check_from_agent, check_outcome
-from serving.checks import check, is_amount
-from serving.deciding import Judge
-from serving.handover import TARGETS
-from serving.intake import Batch
-from serving.memory import Waiting
-from serving.models import ModelSource
-from serving.ownership import NEEDED, Ownership
+from serving.engine import scoring, views
+from serving.engine.calls import Answer, Calls, Clock, check_from_agent, check_outcome
+from serving.engine.checks import check, is_amount
+from serving.engine.deciding import Judge
+from serving.engine.handover import TARGETS
+from serving.engine.memory import Waiting
+from serving.engine.models import ModelSource
+from serving.engine.ownership import NEEDED, Ownership
+from serving.engine.steps import Steps, begin
 from serving.policy.rules import Policy
 from serving.problems import Problem, ProblemType
-from serving.steps import Steps, begin
-from serving.transaction import Reader, Store, Transaction
+from serving.store.intake import Batch
+from serving.store.transaction import Reader, Store, Transaction
 
 __all__ = ["Engine", "Problem", "ProblemType"]
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.online import TaskState
-from serving import log
-from serving.deciding import Case, Judge, Judgement
-from serving.intake import Batch
+from serving.engine.deciding import Case, Judge, Judgement
 from serving.policy.trigger import Action
 from serving.problems import Problem, ProblemType
 from serving.safely import Failure, attempt
+from serving.store import log
+from serving.store.intake import Batch
 
 # Stands for a task whose events name none.
 UNSTORED = "unstored"

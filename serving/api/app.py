@@ -17,17 +17,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving import openapi
-from serving.answers import StepAnswer
-from serving.edge import PROBLEM_MEDIA, EdgeProblem, problem_json
+from serving.api import openapi
+from serving.api.answers import StepAnswer
+from serving.api.edge import PROBLEM_MEDIA, EdgeProblem, problem_json
+from serving.api.metrics import CONTENT_TYPE, Metrics
+from serving.api.operation import Call, Operation
+from serving.api.reading import Refusal, check_sender, checked, collected, parsed
+from serving.api.surface import OPERATIONS
 from serving.engine import Engine
-from serving.metrics import CONTENT_TYPE, Metrics
-from serving.operation import Call, Operation
 from serving.problems import Problem
-from serving.reading import Refusal, check_sender, checked, collected, parsed
 from serving.safely import Failure, attempt
-from serving.surface import OPERATIONS
-from serving.transaction import StoreError
+from serving.store.transaction import StoreError
 
 MAX_BODY_BYTES = 1_048_576
 MAX_EVENTS = 1_000

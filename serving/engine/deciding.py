@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.signals import NAMES
-from serving.models import Model, ModelSource
+from serving.engine.models import Model, ModelSource
 from serving.policy import router, trigger
 from serving.policy.audit import AuditType
 from serving.policy.rules import SAFE_STOP, Mode, Policy, Priority

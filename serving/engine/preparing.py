@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.events import AgentEvent
-from serving.deciding import Judgement
-from serving.models import Model
+from serving.engine.deciding import Judgement
+from serving.engine.models import Model
 from serving.policy import fallback, package, router
 from serving.policy.handoff import Handoff
 from serving.policy.package import ContextPackage
 from serving.policy.router import Destination
 from serving.policy.rules import Policy, Priority
 from serving.safely import Failure, attempt
-from serving.tasks import Task, new_id
+from serving.store.tasks import Task, new_id
 
 # Said when even the policy's own words cannot be found.
 LAST_WORDS = "I am handing this over to a person, who will get back to you."
