@@ -24,10 +24,10 @@ from escalon.rules import fired
 from features import batch, ingest
 from features.signals import NAMES
 from serving.policy.rules import Policy
-from training.baselines import last_confidence
 from training.dataset import Snapshots, snapshots, splits
-from training.decisions import Costs as ReportCosts
 from training.evaluate import evaluate
+from training.evaluate.baselines import last_confidence
+from training.evaluate.decisions import Costs as ReportCosts
 from training.labels import labels_of
 from training.simulate import Costs, SimulatedTask, World, expected_cost, optimal_cost
 from training.train import Order, fit_bundle

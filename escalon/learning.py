@@ -19,7 +19,7 @@ from serving.store.transaction import StoreError
 from training.bundle import BundleError, ModelBundle
 from training.certify import CertificateError
 from training.dataset import TooFewLabelsError, snapshots
-from training.decisions import Costs
+from training.evaluate.decisions import Costs
 from training.labels import labels_of
 from training.model import Recipe
 from training.registry import Registry, RegistryError, Version

@@ -257,7 +257,9 @@ class TailMean:
         for rank in range(self.k):  # one by one: the order `sum` adds in
             total = total + np.where(held[:, rank], top[:, rank], 0.0)
         count = held.sum(axis=1)
-        return np.divide(total, count, out=np.full(len(top), NAN), where=count > 0)
+        mean = np.full(len(top), NAN)
+        np.divide(total, count, out=mean, where=count > 0)
+        return mean
 
 
 @overload

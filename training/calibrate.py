@@ -124,7 +124,7 @@ def _losses(calibrator: Calibrator, sample: Sample) -> Floats:
     """Return the weighted log-loss of each row, shape (n_rows,)."""
     risk = calibrator.risks(sample.score, sample.steps).clip(1e-12, 1 - 1e-12)
     each = -np.where(sample.y > 0, np.log(risk), np.log1p(-risk))
-    return sample.weight * each
+    return np.asarray(sample.weight * each)
 
 
 def _held_out(kind: Kind, sample: Sample, seed: int) -> Floats:

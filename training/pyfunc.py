@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 from features.signals import NAMES
 from training.bundle import ModelBundle
 
 
-class EscalonModel(PythonModel):  # type: ignore[misc]  # mlflow is untyped
+class EscalonModel(PythonModel):
     """Signals in, calibrated risk out; the same numbers as `ModelBundle.risks`."""
 
     def load_context(self, context: Any) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from features.signals import NAMES
 from training import model
 from training.bundle import BundleError, ModelBundle
-from training.figures import figures
+from training.card.figures import figures
 from training.train import Order, Trained, card, summary
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from features.signals import NAMES, schema_lines
 from training import calibrate, certify, model
-from training.baselines import last_confidence, standard_baselines
 from training.bundle import Certificate, ModelBundle, now
 from training.card import write_card
-from training.card_facts import CardFacts, signal_shares
+from training.card.facts import CardFacts, signal_shares
 from training.dataset import Snapshots, TooFewLabelsError, later_groups, snapshots
-from training.decisions import Costs
 from training.evaluate import evaluate
+from training.evaluate.baselines import last_confidence, standard_baselines
+from training.evaluate.decisions import Costs
+from training.evaluate.report import Report
 from training.labels import Label, labels_of
-from training.report import Report
 
 Rules = Callable[[Snapshots], NDArray[np.bool_]]
 Progress = Callable[[str], None]

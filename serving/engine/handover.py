@@ -72,8 +72,8 @@ def hand_over(
 ) -> Handover:
     """Hand `task` to the queue its policy chooses; all of it in this transaction.
 
-    Routing, packing and wording can fail; the handover cannot (`serving.engine.preparing`).
-    What failed is audited.
+    Routing, packing and wording can fail; the handover cannot (see `preparing`). What
+    failed is audited.
 
     Parameters
     ----------

@@ -273,7 +273,7 @@ def _only_writer(path: Path) -> Iterator[IO[str]]:
 
 
 def _translated(error: Exception) -> Exception:
-    """Return `error` in the words of `serving.store.transaction`, if it is the database's."""
+    """Return `error` in the words of `transaction`, if it is the database's."""
     if isinstance(error, sqlite3.IntegrityError):
         return ConstraintError(str(error))
     if isinstance(error, sqlite3.Error):

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from features.signals import SIGNALS
-from training.baselines import standard_baselines
 from training.bundle import Certificate
 from training.card import CardError, write_card
-from training.card_facts import CardFacts, SignalShare, signal_shares
-from training.card_text import estimate, value
+from training.card.facts import CardFacts, SignalShare, signal_shares
+from training.card.figures import bars, figures
+from training.card.svg import inline_svg
+from training.card.text import estimate, value
 from training.evaluate import evaluate
-from training.figures import bars, figures
-from training.svg import inline_svg
+from training.evaluate.baselines import standard_baselines
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 SECTIONS = (

@@ -14,17 +14,17 @@ from scipy.stats import beta
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from features.signals import NAMES
-from training.baselines import (
+from training.evaluate import evaluate
+from training.evaluate.baselines import (
     Baseline,
     base_rates,
     last_confidence,
     standard_baselines,
 )
-from training.decisions import Alarms, Costs, decisions, rates, weighted_median
-from training.evaluate import evaluate
-from training.intervals import Resampling
-from training.report import Report
-from training.rows import EvaluationError, Rows
+from training.evaluate.decisions import Alarms, Costs, decisions, rates, weighted_median
+from training.evaluate.intervals import Resampling
+from training.evaluate.report import Report
+from training.evaluate.rows import EvaluationError, Rows
 
 SCORES = ("auroc", "auprc", "brier", "log_loss", "ece_debiased", "smece")
 DECISIONS = (

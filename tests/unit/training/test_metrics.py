@@ -19,7 +19,7 @@ from sklearn.metrics import (
 )
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from training.intervals import (
+from training.evaluate.intervals import (
     Estimate,
     Resampling,
     centred,
@@ -27,7 +27,7 @@ from training.intervals import (
     share,
     upper_bound,
 )
-from training.metrics import (
+from training.evaluate.metrics import (
     Floats,
     auprc,
     auroc,
@@ -36,7 +36,7 @@ from training.metrics import (
     brier,
     log_loss,
 )
-from training.reliability import (
+from training.evaluate.reliability import (
     calibration_line,
     ece_debiased,
     equal_mass_bins,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.card_facts import CardFacts
-from training.card_tables import (
+from training.card.facts import CardFacts
+from training.card.figures import ReportJson
+from training.card.tables import (
     at_steps,
     baselines,
     decisions,
@@ -15,8 +16,7 @@ from training.card_tables import (
     signals,
     slices,
 )
-from training.card_text import estimate, points, whole
-from training.figures import ReportJson
+from training.card.text import estimate, points, whole
 
 _SELF_REPORTED_IS_MUCH = 0.2
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from training.metrics import Floats, Indices
+from training.evaluate.metrics import Floats, Indices
 
 
 class EvaluationError(ValueError):

@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from training.intervals import Estimate, Resampling, interval, share
-from training.metrics import Floats, Indices, ratio
-from training.rows import Rows
+from training.evaluate.intervals import Estimate, Resampling, interval, share
+from training.evaluate.metrics import Floats, Indices, ratio
+from training.evaluate.rows import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

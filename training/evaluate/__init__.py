@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training import curves
-from training.baselines import Baseline
-from training.decisions import Alarms, Costs, Decisions, decisions
-from training.intervals import Estimate, Resampling
-from training.metrics import Floats, auroc_within, base_rate
-from training.reliability import spiegelhalter_z
-from training.report import BaselineResult, Report, Setting, Slice
-from training.rows import LabelledRows, Rows
-from training.scoring import Sample, Scored, score
-from training.slices import at_steps, by_group
+from training.evaluate import curves
+from training.evaluate.baselines import Baseline
+from training.evaluate.decisions import Alarms, Costs, Decisions, decisions
+from training.evaluate.intervals import Estimate, Resampling
+from training.evaluate.metrics import Floats, auroc_within, base_rate
+from training.evaluate.reliability import spiegelhalter_z
+from training.evaluate.report import BaselineResult, Report, Setting, Slice
+from training.evaluate.rows import LabelledRows, Rows
+from training.evaluate.scoring import Sample, Scored, score
+from training.evaluate.slices import at_steps, by_group
 
 _FEW = 30
 
@@ -49,7 +49,7 @@ def evaluate(
         Where the model escalates: at a task's first step with risk >= threshold. None
         where the certificate was refused; decisions are undefined then.
     baselines : mapping of str to Baseline
-        What it is compared with; see `training.baselines.standard_baselines`.
+        What it is compared with; see `training.evaluate.baselines.standard_baselines`.
     by : mapping of str to ndarray of shape (n_rows,), optional
         Groupings beside domain, agent version and, where any is known, account tier.
     costs : Costs, optional

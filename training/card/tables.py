@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from training.card_facts import CardFacts
-from training.card_text import Interval, estimate, margin, value
-from training.figures import SCOPES, ReportJson
+from training.card.facts import CardFacts
+from training.card.figures import SCOPES, ReportJson
+from training.card.text import Interval, estimate, margin, value
 
 # A risk that is off by this much in a slice is worth a flag, if it is not chance.
 _GAP = 0.05

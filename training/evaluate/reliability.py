@@ -1,6 +1,6 @@
 """How honest risks are: calibration measures in plain NumPy.
 
-As in `training.metrics`, each takes one weight vector or a stack of them.
+As in `training.evaluate.metrics`, each takes one weight vector or a stack of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from training.metrics import Floats, Indices, ratio
+from training.evaluate.metrics import Floats, Indices, ratio
 
 # Cells of [0, 1] on which residuals are smoothed; finer than any bandwidth that is
 # searched (`_NARROWEST`).

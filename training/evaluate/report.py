@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from training.decisions import Costs, Decisions
-from training.intervals import Estimate
+from training.evaluate.decisions import Costs, Decisions
+from training.evaluate.intervals import Estimate
 
 SCHEMA = "escalon.report/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """How well risks rank and how honest they are; see `training.metrics`."""
+    """How well risks rank and how honest they are; see `training.evaluate.metrics`."""
 
     auroc: Estimate
     auprc: Estimate
@@ -138,7 +138,7 @@ class Report:
     by_group : mapping of str to mapping of str to Slice
         Per grouping and value.
     curves : mapping
-        Points of every picture; see `training.curves`.
+        Points of every picture; see `training.evaluate.curves`.
     notes : tuple of str
         What limits the figures, in words.
     """

@@ -11,11 +11,11 @@ import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from training.card_facts import CardFacts
-from training.card_view import view
-from training.figures import ReportJson, bars, figures
-from training.report import SCHEMA, plain
-from training.svg import inline_svg
+from training.card.facts import CardFacts
+from training.card.figures import ReportJson, bars, figures
+from training.card.svg import inline_svg
+from training.card.view import view
+from training.evaluate.report import SCHEMA, plain
 
 _TOP = 15
 
@@ -110,7 +110,7 @@ def _pictures(report: ReportJson, facts: CardFacts) -> dict[str, dict[str, str]]
 
 def _render(template: str, context: Mapping[str, Any]) -> str:
     environment = Environment(
-        loader=PackageLoader("training"),
+        loader=PackageLoader("training.card"),
         autoescape=template.endswith(".html.j2"),
         undefined=StrictUndefined,
         trim_blocks=True,

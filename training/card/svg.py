@@ -8,7 +8,7 @@ import re
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from training import drawing
+from training.card import drawing
 
 _VARIABLES = {
     drawing.INK: "ink",
@@ -31,7 +31,7 @@ def inline_svg(figure: Figure, *, name: str, says: str) -> str:
     Parameters
     ----------
     figure : Figure
-        Drawn with the colours of `training.drawing`.
+        Drawn with the colours of `training.card.drawing`.
     name : str
         Prefix of its ids, unique in the page.
     says : str

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.signals import NAMES
-from training.metrics import Floats
-from training.rows import LabelledRows, Rows, strata
+from training.evaluate.metrics import Floats
+from training.evaluate.rows import LabelledRows, Rows, strata
 
 # Tasks that a stratum's own rate must outweigh before it is believed over the mean.
 _PRIOR_TASKS = 10.0

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.drawing import (
+from training.card.drawing import (
     BLUE,
     DASHED,
     DOTTED,

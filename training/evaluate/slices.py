@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.decisions import Alarms, Costs, decisions
-from training.intervals import Estimate, Resampling, Statistic
-from training.metrics import Floats, auroc, base_rate, brier, ratio
-from training.report import AtStep, Slice
-from training.rows import Rows
-from training.scoring import Sample, score
+from training.evaluate.decisions import Alarms, Costs, decisions
+from training.evaluate.intervals import Estimate, Resampling, Statistic
+from training.evaluate.metrics import Floats, auroc, base_rate, brier, ratio
+from training.evaluate.report import AtStep, Slice
+from training.evaluate.rows import Rows
+from training.evaluate.scoring import Sample, score
 
 AT_STEPS = (4, 8, 12, 16)
 SMALLEST_SLICE = 30

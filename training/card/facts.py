@@ -11,7 +11,7 @@ import numpy as np
 
 from features.signals import SIGNALS
 from training.bundle import Certificate
-from training.metrics import Floats
+from training.evaluate.metrics import Floats
 
 INTENDED_USE = (
     "Decide, while an AI agent works on a task, whether a human has to take the task "

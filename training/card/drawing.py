@@ -1,4 +1,4 @@
-"""Palette and parts that the pictures of `training.figures` share."""
+"""Palette and parts that the pictures of `training.card.figures` share."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.metrics import Floats
+from training.evaluate.metrics import Floats
 
-# Told apart by colour-blind readers and in grey print. `training.svg` turns each into
-# a CSS variable, so that a page in dark mode can lighten them.
+# Told apart by colour-blind readers and in grey print. `training.card.svg` turns each
+# into a CSS variable, so that a page in dark mode can lighten them.
 INK, MUTED, GRID = "#1d2733", "#66717f", "#dde2e8"
 BLUE, ORANGE, GREEN, PAPER = "#1f6fb2", "#c2500a", "#2a7d55", "#fefefe"
 DOTTED, DASHED, LONG = (0, (1, 1.5)), (0, (4, 2)), (0, (6, 2))

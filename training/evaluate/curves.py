@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from training.decisions import Alarms, Costs, rates
-from training.intervals import Resampling, interval, share, upper_bound
-from training.metrics import Floats, Indices, ratio
-from training.reliability import equal_mass_bins
+from training.evaluate.decisions import Alarms, Costs, rates
+from training.evaluate.intervals import Resampling, interval, share, upper_bound
+from training.evaluate.metrics import Floats, Indices, ratio
+from training.evaluate.reliability import equal_mass_bins
 
 _HISTOGRAM = np.linspace(0, 1, 21)
 _SHARES = np.linspace(0, 1, 11)

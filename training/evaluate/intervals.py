@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import beta
 
-from training.metrics import Floats, Indices
+from training.evaluate.metrics import Floats, Indices
 
 Statistic = Callable[[Floats], Floats]
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from training.intervals import Estimate, Resampling, centred, interval
-from training.metrics import Floats, Indices, auprc, auroc, brier, log_loss
-from training.reliability import (
+from training.evaluate.intervals import Estimate, Resampling, centred, interval
+from training.evaluate.metrics import Floats, Indices, auprc, auroc, brier, log_loss
+from training.evaluate.reliability import (
     calibration_line,
     ece_debiased,
     equal_mass_bins,
     smece,
 )
-from training.report import Difference, Scores
-from training.rows import Rows
+from training.evaluate.report import Difference, Scores
+from training.evaluate.rows import Rows
 
 _NAMES = tuple(f.name for f in fields(Scores))
 _MOST_BINS = 15
