@@ -10,11 +10,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import httpx
 import pyarrow as pa
-import typer
 
 from escalon.learning import MISTAKES, costs_of, order_for
 from escalon.live import Played, ServiceError, play
@@ -44,40 +43,29 @@ class _Log:
     says: str
 
 
-def demo(
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Your own logs, any format; else a simulation."),
-    ] = None,
-    tasks: Annotated[int, typer.Option(min=200, help="Tasks to simulate.")] = 3_000,
-    alpha: Annotated[float, typer.Option(help="Largest tolerated miss rate.")] = 0.2,
-    once: Annotated[
-        bool, typer.Option("--once", help="Stop the service and exit at the end.")
-    ] = False,
-    port: Annotated[int, typer.Option(help="Port; the next free one if taken.")] = 3000,
-    home: Annotated[
-        Path, typer.Option("--home", help="Made anew at each demo.")
-    ] = Path("var/demo"),
-    mlruns: Annotated[Path, typer.Option("--mlruns", help="Folder of MLflow.")] = Path(
-        "mlruns"
-    ),
-) -> None:
-    """Learn from logs, start the service, and play tasks until cases are queued.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a user asks of a demo; see `escalon demo --help`."""
 
-    Without --data a world of support tasks is simulated, whose truth is known.
+    data: Path | None
+    tasks: int
+    alpha: float
+    once: bool
+    port: int
 
-    Example: escalon demo --data runs.jsonl.gz
-    """
+
+def run(asked: Asked, *, home: Path, mlruns: Path) -> None:
+    """Learn from logs, start the service, and play tasks until cases are queued."""
     began = time.monotonic()
     shutil.rmtree(home, ignore_errors=True)
-    log = _own_log(data, home) if data else _simulated(tasks, home)
-    trained, version = _learn(log, mlruns, alpha)
+    log = _own_log(asked.data, home) if asked.data else _simulated(asked.tasks, home)
+    trained, version = _learn(log, mlruns, asked.alpha)
     Registry(mlruns).promote(version.number)
     model = Registry(mlruns).fetch(version.uri, home / "model")
     settings = Settings.load(
-        store=home / "escalon.db", model=model, port=_free_port(port)
+        store=home / "escalon.db", model=model, port=_free_port(asked.port)
     )
-    _serve(settings, log, trained, version, once=once, began=began)
+    _serve(settings, log, trained, version, once=asked.once, began=began)
 
 
 def _simulated(tasks: int, home: Path) -> _Log:

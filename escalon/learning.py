@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
 import pyarrow as pa
-import typer
 
 from escalon.rules import fired, policy_at
 from escalon.terminal import mistakes, out, print_json, print_pairs, progress
@@ -25,11 +25,6 @@ from training.model import Recipe
 from training.registry import Registry, RegistryError, Version
 from training.train import Order, Trained, evaluate_bundle, summary, train
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")]
-Mlruns = Annotated[Path, typer.Option("--mlruns", help="Folder of MLflow.")]
-PolicyFile = Annotated[
-    Path | None, typer.Option("--policy", help="Policy document; the shipped one.")
-]
 MISTAKES = (
     batch.EventsTableError,
     BundleError,
@@ -59,39 +54,32 @@ def order_for(policy: Policy, **asked: Any) -> Order:
     return Order(rules=fired(policy), costs=_costs(policy), **asked)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a user asks of a training; see `escalon train --help`."""
+
+    store: Path | None
+    alpha: float
+    delta: float
+    seed: int
+    policy: Path | None
+
+
 def train_model(
-    events: Annotated[
-        list[Path], typer.Option("--events", help="Events table; may be repeated.")
-    ],
-    store: Annotated[
-        Path | None,
-        typer.Option("--store", help="The service's store: its labels count too."),
-    ] = None,
-    alpha: Annotated[float, typer.Option(help="Largest tolerated miss rate.")] = 0.1,
-    delta: Annotated[float, typer.Option(help="Doubt left in the certificate.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Same seed and data, same model.")] = 0,
-    policy: PolicyFile = None,
-    mlruns: Mlruns = Path("mlruns"),
-    as_json: AsJson = False,
+    events: list[Path], asked: Asked, *, mlruns: Path, as_json: bool
 ) -> None:
-    """Train, certify, evaluate and register a model; it becomes `challenger`.
-
-    Prints models:/escalon/VERSION, the metrics on customers set aside, and the
-    certificate, or why there is none.
-
-    Example: escalon train --events events.parquet --store var/escalon.db
-    """
+    """Train, certify, evaluate and register a model."""
     with mistakes(*MISTAKES), progress() as tell:
-        asked = order_for(
-            policy_at(policy),
-            alpha=alpha,
-            delta=delta,
-            recipe=Recipe(seed=seed),
+        order = order_for(
+            policy_at(asked.policy),
+            alpha=asked.alpha,
+            delta=asked.delta,
+            recipe=Recipe(seed=asked.seed),
             progress=tell,
         )
-        trained = train(gather(events, store), asked)
+        trained = train(gather(events, asked.store), order)
         tell("registering with MLflow")
-        version = Registry(mlruns).log(trained, asked)
+        version = Registry(mlruns).log(trained, order)
     _print_trained(trained, version, as_json=as_json)
 
 
@@ -125,23 +113,15 @@ def _print_trained(trained: Trained, version: Version, *, as_json: bool) -> None
 
 
 def evaluate_model(
-    model: Annotated[
-        str, typer.Option("--model", help="models:/escalon/3, @champion, or a folder.")
-    ],
-    events: Annotated[
-        list[Path], typer.Option("--events", help="Events table; may be repeated.")
-    ],
-    report: Annotated[Path, typer.Option("--out", help="Where the report goes.")] = (
-        Path("report.json")
-    ),
-    policy: PolicyFile = None,
-    mlruns: Mlruns = Path("mlruns"),
-    as_json: AsJson = False,
+    model: str,
+    events: list[Path],
+    *,
+    target: Path,
+    policy: Path | None,
+    mlruns: Path,
+    as_json: bool,
 ) -> None:
-    """Measure a model on labelled tasks, beside the baselines.
-
-    Example: escalon evaluate --model models:/escalon/1 --events later.parquet
-    """
+    """Measure a model on labelled tasks, and write the report."""
     with mistakes(*MISTAKES), progress() as tell, TemporaryDirectory() as scratch:
         tell("fetching the model")
         folder = Registry(mlruns).fetch(model, Path(scratch) / "bundle")
@@ -153,39 +133,31 @@ def evaluate_model(
         found = evaluate_bundle(
             ModelBundle.load(folder), data, rules=fired(rules), costs=_costs(rules)
         ).to_json()
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     if as_json:
         print_json(found)
-        return
+    else:
+        _print_report(model, found)
+        out.print(f"written to {target}", style="dim")
+
+
+_SCORES = ("auroc", "auprc", "log_loss", "brier", "ece_debiased", "smece")
+_DECIDED = ("escalation_rate", "miss_rate", "precision", "lead_steps_median")
+
+
+def _print_report(model: str, found: dict[str, Any]) -> None:
     scores = [
         (f"{scope}, {name}", found[scope][name])
         for scope in ("every_step", "end_of_task")
-        for name in ("auroc", "auprc", "log_loss", "brier", "ece_debiased", "smece")
+        for name in _SCORES
     ]
-    decided = [
-        (name, found[name])
-        for name in ("escalation_rate", "miss_rate", "precision", "lead_steps_median")
-    ]
+    decided = [(name, found[name]) for name in _DECIDED]
     print_pairs(f"{model} on {found['n_tasks']} tasks", [*scores, *decided])
-    out.print(f"written to {report}", style="dim")
 
 
-def promote(
-    version: Annotated[str, typer.Argument(help="A number, or an alias.")] = (
-        "challenger"
-    ),
-    into: Annotated[
-        Path, typer.Option("--into", help="Folder that the service reads.")
-    ] = Path("var/model"),
-    mlruns: Mlruns = Path("mlruns"),
-) -> None:
-    """Make a version `champion` and put its bundle where the service reads it.
-
-    A running service takes it up by itself.
-
-    Example: escalon promote 3
-    """
+def promote(version: str, *, into: Path, mlruns: Path) -> None:
+    """Make a version `champion` and put its bundle where the service reads it."""
     with mistakes(*MISTAKES):
         registry = Registry(mlruns)
         found = registry.promote(version)
@@ -193,17 +165,8 @@ def promote(
     print_pairs("Promoted", [("champion", found.uri), ("bundle", folder)])
 
 
-def show_card(
-    version: Annotated[str, typer.Argument(help="A number, or an alias.")] = "champion",
-    into: Annotated[Path, typer.Option("--into", help="Folder to write to.")] = Path(
-        "var/cards"
-    ),
-    mlruns: Mlruns = Path("mlruns"),
-) -> None:
-    """Write the model card of a version (HTML, Markdown, JSON).
-
-    Example: escalon card champion
-    """
+def write_card(version: str, *, into: Path, mlruns: Path) -> None:
+    """Write the model card of a version."""
     with mistakes(*MISTAKES):
         registry = Registry(mlruns)
         found = registry.find(version)

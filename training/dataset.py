@@ -180,12 +180,12 @@ def splits(
         yield fold != i, fold == i
 
 
-def later_groups(data: Snapshots, share: float) -> Mask:
+def later_groups(data: Snapshots, share: float, *, fewest: int = 1) -> Mask:
     """Return the rows of the groups that began last, about `share` of the tasks.
 
     No group is parted, and every group set aside began after every group kept: a
-    certificate is made on customers and times that the model has not seen. Of two
-    groups or more, however uneven, at least one is kept and one set aside.
+    certificate is made on customers and times that the model has not seen. However
+    uneven the groups, at least `fewest` are kept and one is set aside.
     """
     first = data.starts
     names, inverse = np.unique(data.groups[first], return_inverse=True)
@@ -193,7 +193,8 @@ def later_groups(data: Snapshots, share: float) -> Mask:
     np.minimum.at(began, inverse, data.started[first])
     order = np.lexsort((_shuffle_key(names), began))
     kept = np.cumsum(np.bincount(inverse)[order])[:-1]
-    cut = np.argmin(np.abs(kept - (1.0 - share) * len(first))) + 1 if len(kept) else 0
+    off = np.abs(kept - (1.0 - share) * len(first))[fewest - 1 :]
+    cut = int(off.argmin()) + fewest if len(off) else 0
     return np.isin(data.groups, names[order[cut:]])
 
 

@@ -34,6 +34,7 @@ LEAST_TASKS = 60
 LEAST_OF_EACH = 15
 LADDER = (0.05, 0.1, 0.2, 0.3, 0.4)  # miss bounds whose cost is shown side by side
 _ASIDE = 0.4  # of the tasks: certificate and evaluation need what training wants too
+_FOLDS = 5  # of the cross-fit: so many customers must be kept
 _EXPLAINED_ROWS = 500
 _LIBRARIES = ("lightgbm", "numpy", "scipy", "escalon")
 
@@ -111,6 +112,16 @@ def require_enough(data: Snapshots) -> None:
         raise TooFewLabelsError(msg)
 
 
+def _require_both_outcomes(kept: Snapshots) -> None:
+    if not 0 < kept.n_needed < kept.n_tasks:
+        msg = (
+            f"too few labels to train on: {kept.n_needed} of the {kept.n_tasks} tasks "
+            "of the customers who came first needed a human; it takes some that did "
+            "and some that did not"
+        )
+        raise TooFewLabelsError(msg)
+
+
 def fit_bundle(
     data: Snapshots, certificate: Certificate | None, order: Order
 ) -> ModelBundle:
@@ -121,7 +132,7 @@ def fit_bundle(
     certificate : Certificate or None
         One to put in; None puts a refusal in its place that says why.
     """
-    scores = model.cross_fit(data, order.recipe, progress=order.progress)
+    scores = model.cross_fit(data, order.recipe, k=_FOLDS, progress=order.progress)
     order.progress("choosing a calibrator on the out-of-fold scores")
     sample = calibrate.Sample(
         score=scores,
@@ -226,8 +237,9 @@ def train(events: pa.Table, order: Order) -> Trained:
     labels = labels_of(events)
     data = snapshots(events, labels)
     require_enough(data)
-    late = later_groups(data, _ASIDE)
+    late = later_groups(data, _ASIDE, fewest=_FOLDS)
     kept, aside = data.where(~late), data.where(late)
+    _require_both_outcomes(kept)
     bundle = fit_bundle(kept, None, order)
     order.progress(f"certifying on {aside.n_tasks} tasks set aside")
     evidence = evidence_for(bundle, aside)

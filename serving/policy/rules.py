@@ -178,10 +178,12 @@ class Policy(Part):
         Raises
         ------
         PolicyError
-            As `parse`, or if the file is not UTF-8 text.
+            As `parse`, or if the file cannot be read, or is not UTF-8 text.
         """
         try:
             text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise PolicyError((f"{path} cannot be read: {error.strerror}",)) from error
         except UnicodeDecodeError as error:
             raise PolicyError((f"{path} is not UTF-8 text: {error}",)) from error
         return cls.parse(text)

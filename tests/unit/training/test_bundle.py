@@ -297,35 +297,34 @@ def test_order_is_part_of_the_schema(bundle: ModelBundle, tmp_path: Path) -> Non
 # --- no pickle ---------------------------------------------------------------
 
 WATCH = """
-import sys
+import collections, pathlib, pickle, sys
 import numpy as np
-import lightgbm
 from training.bundle import ModelBundle
 
 seen = []
 def watch(event, args):
     if event == "pickle.find_class":
-        seen.append(f"{event} {args}")
+        seen.append(event)
     if event == "open" and str(args[0]).endswith((".pkl", ".pickle", ".joblib")):
-        seen.append(f"{event} {args[0]}")
+        seen.append(event)
 sys.addaudithook(watch)
-if sys.argv[2] == "lure":
-    import collections, pickle
-    pickle.loads(pickle.dumps(collections.OrderedDict()))
-bundle = ModelBundle.load(__import__("pathlib").Path(sys.argv[1]))
+bundle = ModelBundle.load(pathlib.Path(sys.argv[1]))
 row = np.zeros(len(bundle.signals))
 bundle.risk(row), bundle.risks(row[None]), bundle.explain(row)
+print(len(seen))
+# What the watch is for: it sees both ways in.
+pickle.loads(pickle.dumps(collections.OrderedDict()))
+pathlib.Path(sys.argv[1], "x.pkl").write_bytes(b"")
 print(len(seen))
 """
 
 
-@pytest.mark.parametrize(("lure", "caught"), [("none", False), ("lure", True)])
-def test_no_pickle_is_ever_read(saved: Path, lure: str, caught: bool) -> None:  # noqa: FBT001
-    """Loading and using a bundle unpickles nothing; the watch sees one that does."""
+def test_no_pickle_is_ever_read(saved: Path) -> None:
+    """Loading and using a bundle unpickles nothing, under a watch that would see it."""
     done = subprocess.run(
-        [sys.executable, "-c", WATCH, str(saved), lure],
+        [sys.executable, "-c", WATCH, str(saved)],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert (int(done.stdout) > 0) is caught
+    assert [int(line) for line in done.stdout.split()] == [0, 2]

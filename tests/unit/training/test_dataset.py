@@ -256,6 +256,20 @@ def test_later_groups_are_later_and_whole(
     assert abs(aside.n_tasks - share * data.n_tasks) <= largest
 
 
+@pytest.mark.parametrize("fewest", [1, 5, 9])
+@pytest.mark.parametrize("large", ["first", "last"])
+def test_so_many_groups_are_kept(rows: MakeRows, fewest: int, large: str) -> None:
+    """However large one group is, at least `fewest` are kept and one is set aside."""
+    sizes = [90, *[1] * 9] if large == "first" else [*[1] * 9, 90]
+    groups = np.repeat([f"g{i}" for i in range(10)], sizes)
+    data = rows(99, groups=groups)
+    late = later_groups(data, 0.4, fewest=fewest)
+    kept = set(groups[~late].tolist())
+    assert fewest <= len(kept) <= 9
+    if large == "first":
+        assert len(kept) == fewest
+
+
 def test_about_the_share_is_set_aside(simulated: Snapshots) -> None:
     """Of many small groups, as large a share as asked for is set aside."""
     late = later_groups(simulated, 0.4)

@@ -202,7 +202,7 @@ def test_each_fold_is_scored_by_the_booster_of_the_others(
 
 
 def test_progress_is_told_per_booster(memorable: Snapshots, quick: Recipe) -> None:
-    """Each booster is announced before it is grown."""
+    """Each booster is announced once it is grown."""
     told: list[str] = []
     scores = cross_fit(memorable, replace(quick, rounds=1), k=4, progress=told.append)
     assert [f"booster {i} of 4" in line for i, line in enumerate(told, 1)] == [True] * 4
