@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 import logging
@@ -295,6 +296,6 @@ def simulate(
 
 def main() -> None:
     """Run the command line."""
-    for chatty in ("mlflow", "alembic", "bentoml"):
+    for chatty in ("alembic", "bentoml"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     app()

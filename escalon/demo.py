@@ -6,6 +6,7 @@ import itertools
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,14 @@ def run(asked: Asked, *, home: Path, mlruns: Path) -> None:
     settings = Settings.load(
         store=home / "escalon.db", model=model, port=_free_port(asked.port)
     )
-    _serve(settings, log, trained, version, once=asked.once, began=began)
+    _serve(
+        settings,
+        log,
+        (trained, version),
+        runs=Registry(mlruns).tracking_uri,
+        once=asked.once,
+        began=began,
+    )
 
 
 def _simulated(tasks: int, home: Path) -> _Log:
@@ -122,9 +130,9 @@ def _free_port(wanted: int) -> int:
 def _serve(
     settings: Settings,
     log: _Log,
-    trained: Trained,
-    version: Version,
+    model: tuple[Trained, Version],
     *,
+    runs: str,
     once: bool,
     began: float,
 ) -> None:
@@ -141,8 +149,8 @@ def _serve(
             tell("playing live tasks through HTTP")
             played = play(client, log.live, until=_enough)
             queues = client.get("/v1/queues").json()["queues"]
-        _report(log, trained, version, played, queues)
-        _addresses(server.url, played, time.monotonic() - began)
+        _report(log, model, played, queues)
+        _addresses(server.url, played, runs, time.monotonic() - began)
         if not once:
             out.print("Press Ctrl-C to stop.", style="dim")
             server.wait()
@@ -158,11 +166,11 @@ def _enough(played: Played) -> bool:
 
 def _report(
     log: _Log,
-    trained: Trained,
-    version: Version,
+    model: tuple[Trained, Version],
     played: Played,
     queues: list[dict[str, Any]],
 ) -> None:
+    trained, version = model
     found = summary(trained)
     median, worst = (1000 * played.quantile(q) for q in (0.5, 0.99))
     waiting = ", ".join(f"{q['queue']} {q['waiting']}" for q in queues if q["waiting"])
@@ -186,16 +194,15 @@ def _report(
     )
 
 
-def _addresses(url: str, played: Played, seconds: float) -> None:
+def _addresses(url: str, played: Played, runs: str, seconds: float) -> None:
     pairs = [("the queue", f"{url}/console")]
     if played.handed_over:
-        pairs.append(("one case", f"{url}/console/handoffs/{played.handed_over[0]}"))
+        _, longest = max(played.handed_over)
+        pairs.append(("the longest case", f"{url}/console/handoffs/{longest}"))
+    mlflow = Path(sys.executable).with_name("mlflow")
     pairs += [
         ("the API", f"{url}/v1/openapi.json"),
-        (
-            "the model's runs",
-            "mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db",
-        ),
+        ("the model's runs", f"{mlflow} ui --backend-store-uri {runs}"),
         ("ready after", f"{seconds:.0f} s"),
     ]
     print_pairs("Open", pairs)

@@ -31,15 +31,15 @@ class Played:
     ----------
     tasks, steps : int
         Tasks begun, and decisions asked for.
-    handed_over : list of str
-        Handoffs that now stand in a queue.
+    handed_over : list of (int, str)
+        Handoffs that now stand in a queue, with the steps taken before.
     seconds : list of float
         Time from sending a step to having its decision, s.
     """
 
     tasks: int = 0
     steps: int = 0
-    handed_over: list[str] = field(default_factory=list)
+    handed_over: list[tuple[int, str]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
     def quantile(self, share: float) -> float:
@@ -79,12 +79,12 @@ def play(
     played = Played()
     for task in tasks:
         played.tasks += 1
-        for event in task:
-            if event.is_outcome:
-                continue
+        events = (event for event in task if not event.is_outcome)
+        for steps, event in enumerate(events, start=1):
             answer = _step(client, event, played)
             if answer["handoff"] is not None:
-                played.handed_over.append(answer["handoff"]["handoff_id"])
+                handoff_id = str(answer["handoff"]["handoff_id"])
+                played.handed_over.append((steps, handoff_id))
                 break
         if until(played):
             break
