@@ -76,14 +76,37 @@ def test_what_the_agent_says_of_itself_is_not_trusted(signal: Signal) -> None:
     assert signal.trust == expected
 
 
+# A direction is a promise to whoever reads a reason: none is made or dropped unseen.
+LOWERS = {
+    "confidence_last",
+    "confidence_mean",
+    "confidence_min",
+    "confidence_slope",
+    "verifier_last",
+    "verifier_mean",
+    "verifier_min",
+}
+RAISES = {
+    "interpretations_last",
+    "interpretations_max",
+    "call_repeats",
+    "agent_repeats",
+    "tool_errors",
+    "tool_error_streak",
+    "frustration",
+    "asks_for_human",
+    "safety_topic",
+    "regulated_topic",
+    "refusals",
+    "transfer_promises",
+    "transfer_calls",
+}
+
+
 def test_directions_follow_the_meaning() -> None:
     """Sureness and agreement never raise the risk, failures and asks never lower it."""
-    direction = {signal.name: signal.direction for signal in SIGNALS}
-    for name in ("confidence_last", "confidence_min", "verifier_last", "verifier_min"):
-        assert direction[name] == -1
-    for name in ("asks_for_human", "safety_topic", "regulated_topic", "tool_errors"):
-        assert direction[name] == 1
-    assert direction["steps"] == 0
+    assert {s.name for s in SIGNALS if s.direction == -1} == LOWERS
+    assert {s.name for s in SIGNALS if s.direction == 1} == RAISES
 
 
 # --- the schema --------------------------------------------------------------

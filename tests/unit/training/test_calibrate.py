@@ -190,18 +190,22 @@ def test_what_clearly_helps_is_taken(seed: int) -> None:
     assert loss < 0.95 * log_loss(expit(test), truth)
 
 
-def test_a_gain_on_one_customer_is_no_gain() -> None:
-    """Rows of one group count as one: a lone large customer calibrates nobody else."""
-    score = scores(400, 13)
-    drawn = sample(
-        score, np.where(np.arange(400) < 100, expit(score + 2), expit(score)), seed=1
-    )
-    groups = np.where(np.arange(400) < 100, "large", drawn.groups)
-    shared = Sample(
-        score=score, steps=drawn.steps, y=drawn.y, weight=drawn.weight, groups=groups
-    )
-    assert choose(drawn).kind != "raw"
-    assert choose(shared).kind == "raw"
+def test_many_rows_of_a_customer_are_no_more_sure_than_one() -> None:
+    """Steps that repeat their customer's label twenty times make no gain surer."""
+    kinds = []
+    for seed in range(40):
+        score = scores(80, seed)
+        drawn = sample(score, expit(score), seed=seed)
+        rows = np.repeat(np.arange(80), 20)
+        repeated = Sample(
+            score=score[rows],
+            steps=drawn.steps[rows],
+            y=drawn.y[rows],
+            weight=np.full(1600, 1 / 20),
+            groups=drawn.groups[rows],
+        )
+        kinds.append(choose(repeated, seed=seed).kind)
+    assert kinds.count("raw") >= 37
 
 
 def test_a_choice_is_the_same_each_time() -> None:

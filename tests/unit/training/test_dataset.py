@@ -200,6 +200,13 @@ def test_folds_part_no_group(groups: NDArray[np.str_], k: int, seed: int) -> Non
     np.testing.assert_array_equal(folds(groups, k=k, seed=seed), fold)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_one_large_group_is_balanced_by_small_ones(seed: int) -> None:
+    """Large groups are dealt first, so that small ones can make folds even."""
+    groups = np.repeat([f"g{i}" for i in range(7)], [6, 1, 1, 1, 1, 1, 1])
+    assert np.bincount(folds(groups, k=2, seed=seed)).tolist() == [6, 6]
+
+
 def test_folds_follow_the_seed() -> None:
     """Another seed deals the groups another way."""
     groups = np.array([f"g{i}" for i in range(40)])
