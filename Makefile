@@ -43,6 +43,9 @@ check: $(READY) ## Lint, format, types, import rules, docstrings of tests
 bench: $(READY) ## Every benchmark, results into benchmarks/results
 	$(BIN)/python benchmarks/path.py --json --out benchmarks/results/path.json
 
+docs: $(READY) ## The generated pages of docs/reference
+	$(BIN)/python docs/make_reference.py
+
 serve: $(READY) ## The service, with var/model and var/escalon.db
 	@$(BIN)/escalon serve
 

@@ -117,7 +117,10 @@ def features(
 
 @app.command()
 def train(
-    events: Events,
+    events: Annotated[
+        list[Path] | None,
+        typer.Option("--events", help="Events table; may be repeated."),
+    ] = None,
     store: Annotated[
         Path | None,
         typer.Option("--store", help="The service's store: its labels count too."),
@@ -139,7 +142,7 @@ def train(
     from escalon import learning
 
     learning.train_model(
-        events,
+        events or [],
         learning.Asked(store=store, alpha=alpha, delta=delta, seed=seed, policy=policy),
         mlruns=mlruns,
         as_json=as_json,
@@ -207,18 +210,24 @@ def card(
 
 @app.command()
 def serve(
-    store: Store = _STORE,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", help="The service's store; var/escalon.db."),
+    ] = None,
     model: Annotated[
-        Path, typer.Option("--model", help="Folder of the bundle; see promote.")
-    ] = Path("var/model"),
+        Path | None,
+        typer.Option("--model", help="Folder of the bundle; var/model, see promote."),
+    ] = None,
     policy: PolicyFile = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; 127.0.0.1.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 3000.")] = None,
 ) -> None:
     """Start the service: decisions, handovers, console.
 
-    Without a usable model hard rules decide, and /readyz says so. Other settings come
-    from the environment, as ESCALATION_SECRET and so on.
+    Without a usable model hard rules decide, and /readyz says so. What is not given
+    here comes from the environment, as ESCALATION_PORT and so on.
 
     Example: escalon serve --port 3000
     """

@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 
 from escalon.rules import fired, policy_at
-from escalon.terminal import mistakes, out, print_json, print_pairs, progress
+from escalon.terminal import fail, mistakes, out, print_json, print_pairs, progress
 from features import batch
 from serving.policy.rules import Policy, PolicyError
 from serving.store.log import read_log
@@ -38,6 +38,9 @@ MISTAKES = (
 
 def gather(events: list[Path], store: Path | None) -> pa.Table:
     """Return one events table of all `events` files and of the service's own log."""
+    if not events and store is None:
+        msg = "nothing to learn from: give --events, --store, or both"
+        raise fail(msg)
     tables = [batch.read_events(path) for path in events]
     if store is not None:
         tables.append(batch.events_table(read_log(store)))

@@ -15,14 +15,11 @@ from serving.store.transaction import StoreError
 from serving.store.verify import verify_store
 
 
-def serve(
-    *, store: Path, model: Path, policy: Path | None, host: str, port: int
-) -> None:
-    """Start the service, and stay until it stops."""
+def serve(**given: object) -> None:
+    """Start the service with what is given of its settings; stay until it stops."""
     with mistakes(SettingsError, PolicyError, StoreError, ServerError):
-        settings = Settings.load(
-            store=store, model=model, policy=policy, host=host, port=port
-        )
+        known = {name: value for name, value in given.items() if value is not None}
+        settings = Settings.load(**known)
         out.print(f"API      {settings.url}/v1/openapi.json")
         out.print(f"console  {settings.url}/console")
         run(settings)

@@ -17,7 +17,7 @@ from serving.api.reading import Refusal
 from serving.console.pages import make_console
 from serving.door import Receive, Scope, Send, check_host, send_problem
 from serving.engine import Engine
-from serving.engine.models import DirectoryModel, ModelSource, NoModel
+from serving.engine.models import DirectoryModel, ModelSource
 from serving.policy.rules import Policy, PolicyError
 from serving.settings import Settings
 from serving.store.sqlite import SqliteStore
@@ -46,8 +46,8 @@ def policy_of(settings: Settings) -> Policy:
 
 
 def model_of(settings: Settings) -> ModelSource:
-    """Return where the model comes from; without a directory there is none."""
-    return NoModel() if settings.model is None else DirectoryModel(settings.model)
+    """Return where the model comes from; while there is none, rules decide."""
+    return DirectoryModel(settings.model)
 
 
 @contextlib.contextmanager

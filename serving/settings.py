@@ -57,9 +57,9 @@ class Settings(BaseSettings):
     ----------
     store : Path
         SQLite database. Its directory is made when the service starts.
-    model : Path or None
-        Directory of a model bundle. None, or a bundle that does not load, means that
-        rules decide; `/readyz` says so.
+    model : Path
+        Directory of a model bundle, where `escalon promote` puts it. While no bundle
+        there loads, rules decide; `/readyz` says so.
     policy : Path or None
         Policy document; None is the one shipped in the package.
     host, port
@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     )
 
     store: Path = Path("var/escalon.db")
-    model: Path | None = None
+    model: Path = Path("var/model")
     policy: Path | None = None
     host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 3000

@@ -50,7 +50,19 @@ class Label:
     propensity: float
     matured_at: datetime
 
+    @property
+    def is_selected(self) -> bool:
+        """Whether the task has a label because of how it went.
 
+        Handovers, complaints and reopened tasks are labelled where the system, or the
+        user, already saw a problem. Such labels teach; a bound on misses that rested
+        on them would flatter itself.
+        """
+        return self.evidence <= Evidence.RESOLUTION or self.source == _FROM_HANDOVER
+
+
+# What a verdict names as its source when it closed a handoff.
+_FROM_HANDOVER = "resolution"
 _ANSWERS = {"yes": True, "no": False}
 # A complaint or a reopened task says "needed"; their absence says nothing at all.
 _EVIDENCE = {

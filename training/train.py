@@ -32,6 +32,7 @@ Progress = Callable[[str], None]
 
 LEAST_TASKS = 60
 LEAST_OF_EACH = 15
+LEAST_CUSTOMERS = 10
 LADDER = (0.05, 0.1, 0.2, 0.3, 0.4)  # miss bounds whose cost is shown side by side
 _ASIDE = 0.4  # of the tasks: certificate and evaluation need what training wants too
 _FOLDS = 5  # of the cross-fit: so many customers must be kept
@@ -87,20 +88,25 @@ class Trained:
     others: tuple[Certificate, ...]
 
 
-def require_enough(data: Snapshots) -> None:
+def require_enough(data: Snapshots, labels: Mapping[str, Label]) -> None:
     """Raise unless `data` holds enough tasks of both outcomes to learn from.
+
+    Tasks labelled because of how they went do not count: neither report nor
+    certificate can be made on them.
 
     Raises
     ------
     TooFewLabelsError
         Says how many labelled tasks there are and how many more it takes.
     """
-    n, needed = data.n_tasks, data.n_needed
+    used = [labels[str(t)] for t in data.task_ids[data.starts]]
+    fair = [label.needed for label in used if not label.is_selected]
+    n, needed = len(fair), sum(fair)
     short = {
         "labelled tasks": (n, LEAST_TASKS),
         "tasks that needed a human": (needed, LEAST_OF_EACH),
         "tasks that did not": (n - needed, LEAST_OF_EACH),
-        "customers": (len(np.unique(data.groups)), 2 * LEAST_OF_EACH // 3),
+        "customers": (len(np.unique(data.groups)), LEAST_CUSTOMERS),
     }
     lacking = [
         f"have {have} of {least} {what}, {least - have} more are needed"
@@ -109,6 +115,11 @@ def require_enough(data: Snapshots) -> None:
     ]
     if lacking:
         msg = "too few labels to train on: " + "; ".join(lacking)
+        if len(used) > n:
+            msg += (
+                f" ({len(used) - n} tasks labelled by a handover or a complaint are "
+                "learned from, but do not count here)"
+            )
         raise TooFewLabelsError(msg)
 
 
@@ -215,6 +226,26 @@ def evaluate_bundle(
     )
 
 
+def set_aside(
+    data: Snapshots, labels: Mapping[str, Label]
+) -> tuple[Snapshots, Snapshots]:
+    """Return the tasks to learn from, and those for certificate and report.
+
+    No customer is in both. Tasks that were labelled because of how they went (see
+    `Label.is_selected`) are only learned from, and left out where their customer is
+    set aside.
+    """
+    selected = np.array(
+        [labels[str(t)].is_selected for t in data.task_ids[data.starts]]
+    )
+    lengths = np.diff(np.append(data.starts, len(data)))
+    fair = ~np.repeat(selected, lengths)
+    judged = data.where(fair)
+    late = np.unique(judged.groups[later_groups(judged, _ASIDE, fewest=_FOLDS)])
+    is_late = np.isin(data.groups, late)
+    return data.where(~is_late), data.where(is_late & fair)
+
+
 def train(events: pa.Table, order: Order) -> Trained:
     """Return a bundle trained, certified and evaluated on the labelled tasks.
 
@@ -236,9 +267,8 @@ def train(events: pa.Table, order: Order) -> Trained:
     order.progress("reading labels and signals")
     labels = labels_of(events)
     data = snapshots(events, labels)
-    require_enough(data)
-    late = later_groups(data, _ASIDE, fewest=_FOLDS)
-    kept, aside = data.where(~late), data.where(late)
+    require_enough(data, labels)
+    kept, aside = set_aside(data, labels)
     _require_both_outcomes(kept)
     bundle = fit_bundle(kept, None, order)
     order.progress(f"certifying on {aside.n_tasks} tasks set aside")

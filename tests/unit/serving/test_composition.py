@@ -13,7 +13,6 @@ import pytest
 from serving.api.reading import Refusal
 from serving.composition import Application, engine_of, model_of, policy_of
 from serving.door import checked_predict, is_bentos
-from serving.engine.models import DirectoryModel, NoModel
 from serving.policy.rules import Policy, PolicyError
 from serving.settings import Settings
 from serving.store.sqlite import SqliteStore
@@ -112,12 +111,11 @@ def test_policy_is_read_from_its_file(tmp_path: Path) -> None:
 
 
 def test_model_is_read_from_its_directory(tmp_path: Path) -> None:
-    """Without a directory there is no model; a bad one is told, and rules decide."""
-    assert isinstance(model_of(Settings.load()), NoModel)
-    source = model_of(Settings.load(model=tmp_path))
-    assert isinstance(source, DirectoryModel)
-    assert source.current() is None
-    assert source.problem
+    """Where no bundle lies there is no model, and the source says why."""
+    for nothing in (tmp_path, tmp_path / "absent"):
+        source = model_of(Settings.load(model=nothing))
+        assert source.current() is None
+        assert "not a bundle" in (source.problem or "")
 
 
 def test_surface_and_console_share_one_engine(application: Application) -> None:

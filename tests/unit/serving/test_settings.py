@@ -23,7 +23,7 @@ def test_defaults_need_no_environment() -> None:
     settings = Settings.load()
     assert settings.store == Path("var/escalon.db")
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 3000, 1)
-    assert settings.model is None
+    assert settings.model == Path("var/model")
     assert settings.policy is None
     assert settings.url == "http://127.0.0.1:3000"
 
@@ -38,7 +38,7 @@ def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.port == 8123
     assert settings.console is False
     assert settings.hosts == ("escalon.example", "escalon")
-    assert settings.model is None
+    assert settings.model == Path("var/model")
     assert settings.url == "http://[::1]:8123"
 
 
