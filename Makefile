@@ -41,7 +41,7 @@ check: $(READY) ## Lint, format, types, import rules, docstrings of tests
 	$(BIN)/interrogate -q tests
 
 bench: $(READY) ## Every benchmark, results into benchmarks/results
-	$(BIN)/python benchmarks/path.py --json --out benchmarks/results/path.json
+	$(BIN)/python benchmarks/path.py --out benchmarks/results/path.json --readme README.md
 
 docs: $(READY) ## The generated pages of docs/reference
 	$(BIN)/python docs/make_reference.py

@@ -76,12 +76,33 @@ def machine() -> dict[str, Any]:
     }
 
 
+def _row(m: Measure) -> str:
+    between = "" if m.low is None or m.high is None else f"{m.low:.3f} to {m.high:.3f}"
+    sign = "≥" if m.better == "higher" else "≤"
+    goal = "" if m.goal is None else f"{sign} {m.goal:g}"
+    met = {None: "", True: "yes", False: "no"}[m.met]
+    return f"| {m.name} | {m.value:.3f} | {between} | {goal} | {met} | {m.note} |"
+
+
+def write_readme_table(name: str, found: Sequence[Measure], readme: Path) -> None:
+    """Put the figures between the marks that the README has for this benchmark."""
+    head = ("| measure | value | 95 % interval or range | goal | met | measured on |",)
+    rule = ("| --- | --- | --- | --- | --- | --- |",)
+    table = "\n".join([*head, *rule, *map(_row, found)])
+    text = readme.read_text(encoding="utf-8")
+    begin, end = f"<!-- bench:{name} -->\n", "<!-- /bench -->"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    readme.write_text(before + begin + table + "\n" + end + after, encoding="utf-8")
+
+
 def main(name: str, measures: Callable[[bool], Sequence[Measure]]) -> None:
     """Run a benchmark from the command line: a table, or JSON."""
     parser = argparse.ArgumentParser(prog=f"benchmarks/{name}.py")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, a minute")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", type=Path, help="write the JSON here too")
+    parser.add_argument("--readme", type=Path, help="put the table into this file")
     asked = parser.parse_args()
     found = measures(asked.quick)
     result = {
@@ -95,6 +116,8 @@ def main(name: str, measures: Callable[[bool], Sequence[Measure]]) -> None:
     if asked.out:
         asked.out.parent.mkdir(parents=True, exist_ok=True)
         asked.out.write_text(text + "\n", encoding="utf-8")
+    if asked.readme:
+        write_readme_table(name, found, asked.readme)
     if asked.json:
         print(text)
     else:
