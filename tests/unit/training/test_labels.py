@@ -163,6 +163,29 @@ def test_a_label_says_who_said_so_and_when() -> None:
     assert named.matured_at == T0
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "selected"),
+    [
+        ("audit_verdict", {"needed": "no", "propensity": 0.1}, False),
+        ("verdict", {"needed": "no"}, False),
+        ("verdict", {"needed": "no", "source": "benchmark"}, False),
+        ("verdict", {"needed": "no", "source": "resolution"}, True),
+        ("resolved", {"needed": "no"}, True),
+        ("complaint", {}, True),
+        ("reopened", {}, True),
+    ],
+)
+def test_labels_that_depend_on_how_it_went_are_told_apart(
+    kind: str,
+    body: dict[str, Any],
+    selected: bool,  # noqa: FBT001
+) -> None:
+    """A handover, a complaint or a reopening labels only tasks that went some way."""
+    found = label(kind, **body)
+    assert found is not None
+    assert found.is_selected is selected
+
+
 def test_each_task_has_one_label_of_its_own() -> None:
     """Labels are by task, and a task without judgement has none."""
     log = [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from features.events import EventKind
 from features.signals import schema_lines
 from training.certify import METHOD, certify
 from training.dataset import Snapshots, TooFewLabelsError, later_groups, snapshots
-from training.labels import labels_of
+from training.labels import Evidence, Label, labels_of
 from training.model import Recipe
 from training.simulate import World
 from training.train import (
@@ -28,6 +29,7 @@ from training.train import (
     evidence_for,
     fit_bundle,
     require_enough,
+    set_aside,
     summary,
     train,
 )
@@ -48,6 +50,21 @@ def tasks(make: MakeRows, *, needed: int, not_needed: int, customers: int) -> Sn
     )
 
 
+def verdicts(data: Snapshots, *, by_complaint: int = 0) -> dict[str, Label]:
+    """Return a label for each task of a step, the first of them by complaint."""
+    return {
+        str(task): Label(
+            task_id=str(task),
+            needed=bool(needed),
+            evidence=Evidence.COMPLAINT if i < by_complaint else Evidence.VERDICT,
+            source="human",
+            propensity=1.0,
+            matured_at=datetime(2026, 1, 31, tzinfo=UTC),
+        )
+        for i, (task, needed) in enumerate(zip(data.task_ids, data.y, strict=True))
+    }
+
+
 @pytest.mark.parametrize(
     ("needed", "not_needed", "customers", "says"),
     [
@@ -64,7 +81,7 @@ def test_each_shortage_is_told_with_numbers(
     """Too few labels are refused, saying of each kind how many there are and lack."""
     data = tasks(rows, needed=needed, not_needed=not_needed, customers=customers)
     with pytest.raises(TooFewLabelsError, match="too few labels to train on") as caught:
-        require_enough(data)
+        require_enough(data, verdicts(data))
     message = str(caught.value)
     assert all(part in message for part in says)
     assert message.count("have ") == len(says)
@@ -73,8 +90,43 @@ def test_each_shortage_is_told_with_numbers(
 def test_just_enough_is_enough(rows: MakeRows) -> None:
     """The least numbers that a refusal asks for are not refused."""
     rest = LEAST_TASKS - LEAST_OF_EACH
-    require_enough(tasks(rows, needed=LEAST_OF_EACH, not_needed=rest, customers=10))
-    require_enough(tasks(rows, needed=rest, not_needed=LEAST_OF_EACH, customers=10))
+    for needed in (LEAST_OF_EACH, rest):
+        not_needed = LEAST_TASKS - needed
+        data = tasks(rows, needed=needed, not_needed=not_needed, customers=10)
+        require_enough(data, verdicts(data))
+
+
+def test_labels_by_complaint_do_not_count(rows: MakeRows) -> None:
+    """What was labelled for how it went is told apart, and does not make up numbers."""
+    data = tasks(rows, needed=30, not_needed=40, customers=20)
+    require_enough(data, verdicts(data, by_complaint=10))
+    with pytest.raises(TooFewLabelsError) as caught:
+        require_enough(data, verdicts(data, by_complaint=16))
+    message = str(caught.value)
+    assert "have 54 of 60 labelled tasks" in message
+    assert "have 14 of 15 tasks that needed a human" in message
+    assert "16 tasks labelled by a handover or a complaint" in message
+
+
+def test_what_was_labelled_for_how_it_went_is_only_learned_from() -> None:
+    """Complaints alone teach where their customer is kept, and else are left out."""
+    log = events_table(
+        World(seed=6, customers=200, complaint_share=0.9).log(400, labelled=0.5)
+    )
+    labels = labels_of(log)
+    data = snapshots(log, labels)
+    kept, aside = set_aside(data, labels)
+    selected = {task for task, label in labels.items() if label.is_selected}
+    assert selected & set(kept.task_ids.tolist())
+    assert not selected & set(aside.task_ids.tolist())
+    assert not set(kept.groups.tolist()) & set(aside.groups.tolist())
+    # Nothing else is lost: every other task is on one side.
+    lost = set(data.task_ids.tolist()) - {
+        *kept.task_ids.tolist(),
+        *aside.task_ids.tolist(),
+    }
+    assert lost < selected
+    assert all(data.groups[data.task_ids == task][0] in aside.groups for task in lost)
 
 
 @pytest.mark.parametrize("labelled", [0.0, 0.03])
