@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 from mlflow.models import set_model
-from mlflow.pyfunc.model import PythonModel
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from features.signals import NAMES
 from training.bundle import ModelBundle
@@ -19,13 +19,13 @@ from training.bundle import ModelBundle
 class EscalonModel(PythonModel):
     """Signals in, calibrated risk out; the same numbers as `ModelBundle.risks`."""
 
-    def load_context(self, context: Any) -> None:
+    def load_context(self, context: PythonModelContext) -> None:
         """Read the bundle that was logged with the model."""
         self._bundle = ModelBundle.load(Path(context.artifacts["bundle"]))
 
     def predict(
         self,
-        context: Any,
+        context: PythonModelContext,
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
