@@ -60,11 +60,15 @@ class Evidence:
     group : ndarray of shape (n_tasks,), str
         Customer. Tasks of one customer are not independent, so one needed task is
         drawn from each.
+    is_even : bool
+        Whether every task had the same chance of being labelled. Where it had not,
+        counting tasks says little of how many are missed.
     """
 
     highest: NDArray[np.float64]
     needed: NDArray[np.bool_]
     group: NDArray[np.str_]
+    is_even: bool = True
 
     def independent(self, seed: int) -> NDArray[np.float64]:
         """Return the highest risk of one needed task per group, drawn by `seed`."""
@@ -104,9 +108,14 @@ def certify(
     highest = np.sort(evidence.independent(seed))
     n = len(highest)
     allowed = misses_allowed(n, alpha, delta)
-    if allowed < 0:
+    threshold, rate = None, None
+    if not evidence.is_even:
+        reason = (
+            "the labels were chosen with unequal chances, and the exact count needs "
+            "equal ones: a log labelled throughout, or uniform audits alone"
+        )
+    elif allowed < 0:
         least = least_needed(alpha, delta)
-        threshold, rate = None, None
         reason = (
             f"too few labels: have {n} of {least} independent tasks that needed a "
             f"human; {least - n} more are needed to certify a miss rate <= {alpha:g} "
@@ -117,8 +126,8 @@ def certify(
         rate = float((evidence.highest >= threshold).mean())
         reason = (
             f"at most {100 * alpha:g}% of the tasks that need a human are missed, with "
-            f"confidence {100 * (1 - delta):g}%; it costs escalating {rate:.0%} of all "
-            "tasks"
+            f"confidence {100 * (1 - delta):g}% and each customer counted once; it "
+            f"costs escalating {rate:.0%} of all tasks"
         )
     return Certificate(
         alpha=alpha,

@@ -179,7 +179,10 @@ class Registry:
 
 
 def _replace_directory(source: Path, target: Path) -> None:
-    """Put a copy of `source` in the place of `target`; a reader sees old or new."""
+    """Put a copy of `source` in the place of `target`.
+
+    A reader sees the old one, for an instant none, then the new one; never a half.
+    """
     fresh = target.with_name(target.name + ".new")
     stale = target.with_name(target.name + ".old")
     for leftover in (fresh, stale):

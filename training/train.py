@@ -190,10 +190,13 @@ def _none_yet(order: Order) -> Certificate:
 def evidence_for(bundle: ModelBundle, aside: Snapshots) -> certify.Evidence:
     """Return what a certificate of `bundle` is made from: tasks it has not seen."""
     first = aside.starts
+    # Each task weighs 1 / propensity in total.
+    weight = np.add.reduceat(aside.weight, first)
     return certify.Evidence(
         highest=aside.running_maximum(bundle.risks(aside.x)),
         needed=aside.y[first] > 0,
         group=aside.groups[first],
+        is_even=bool(weight.max() <= weight.min() * (1 + 1e-6)),
     )
 
 

@@ -254,3 +254,12 @@ def test_mapie_certifies_the_same_thresholds(n: int, alpha: float) -> None:
         return
     misses = int((highest < max(certified)).sum())
     assert ours.misses_allowed - misses in (0, 1)
+
+
+def test_labels_chosen_with_unequal_chances_are_not_certified_on() -> None:
+    """However many there are, an uneven choice is refused, with what would do."""
+    found = certify(
+        evidence(np.linspace(0.1, 0.9, 500), is_even=False), alpha=0.1, delta=0.1
+    )
+    assert found.threshold is None
+    assert "uniform audits alone" in found.reason
