@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.text import _LEXICONS, normalised, read, sentiment
+from features.lexicons import LEXICONS
+from features.text import normalised, read, sentiment
 
 # What each lexicon must hear, and what it must not.
 USER: dict[str, tuple[list[str], list[str]]] = {
@@ -204,7 +205,7 @@ AGENT: dict[str, tuple[list[str], list[str]]] = {
         ["you would like it", "I shall"],
     ),
 }
-LEXICONS = [
+SPOKEN = [
     *(("user", *row) for row in USER.items()),
     *(("agent", *row) for row in AGENT.items()),
 ]
@@ -215,7 +216,7 @@ def examples(which: int) -> list[tuple[str, str, str]]:
     """Return (speaker, lexicon, text) of the positive (0) or negative (1) texts."""
     return [
         (speaker, lexicon, text)
-        for speaker, lexicon, texts in LEXICONS
+        for speaker, lexicon, texts in SPOKEN
         for text in texts[which]
     ]
 
@@ -239,7 +240,7 @@ def test_every_reading_is_exercised_here(speaker: str) -> None:
     assert read("", speaker).keys() == here.keys() | COUNTED
 
 
-TERMS = [(name, term) for name, terms in _LEXICONS.items() for term in terms]
+TERMS = [(name, term) for name, terms in LEXICONS.items() for term in terms]
 
 
 @settings(max_examples=40, derandomize=True)
