@@ -195,7 +195,8 @@ def _news(
     risk, settled = inputs.risk, inputs.settled
     heard = None if risk is not None and settled.covers_risk(risk) else threshold
     fired = evaluate(inputs.signals, inputs.facts, risk, policy, heard)
-    return tuple(firing for firing in fired if not settled.covers(firing))
+    # The learned trigger is judged by its risk: its words round it.
+    return tuple(f for f in fired if f.trigger == LEARNED or not settled.covers(f))
 
 
 def _stopped() -> Firing:

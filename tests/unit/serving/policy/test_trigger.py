@@ -518,3 +518,26 @@ def test_a_settled_risk_silences_the_learned_trigger_up_to_itself(
         settled=Settled(risk=answered),
     )
     assert bool(decision.firings) == (risk >= 0.5 and risk > answered)
+
+
+def test_a_slightly_higher_risk_is_news_though_its_words_are_the_same() -> None:
+    """The learned trigger goes by the risk, not by its rounded sentence."""
+
+    def at(risk: float, settled: Settled) -> Decision:
+        return decide(
+            {},
+            Facts(),
+            risk,
+            DEFAULT,
+            Load(),
+            Draw(uniform=0.5, targeted=0.5, canary=0.0),
+            certificate=Threshold(threshold=0.5),
+            model_version="1",
+            settled=settled,
+        )
+
+    first = at(0.9, Settled())
+    answered = Settled(firings=first.firings, risk=0.9)
+    assert at(0.9, answered).firings == ()
+    again = at(0.9 + 1e-7, answered)
+    assert [f.says for f in again.firings] == [f.says for f in first.firings]
