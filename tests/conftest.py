@@ -29,9 +29,19 @@ def shared_data() -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
-def free_port() -> int:
-    """Return a port of the loopback interface on which nobody listens."""
+def _unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def free_port() -> int:
+    """Return a port of the loopback interface on which nobody listens."""
+    return _unused_port()
+
+
+@pytest.fixture
+def another_port() -> int:
+    """Return a port for a second server beside the one on `free_port`."""
+    return _unused_port()

@@ -110,8 +110,6 @@ class Intake:
             return parse(wire)
         except (ContractError, OversizeEventError) as error:
             says = str(error)
-        except OverflowError:
-            says = "expected `at` within the years 1 to 9999 in UTC, found one outside"
         named = wire.get("event_id") if isinstance(wire, dict) else None
         self.refuse(line, says, named if isinstance(named, str) else None)
         return None

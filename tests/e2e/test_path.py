@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -190,22 +192,29 @@ def test_the_audit_log_of_the_running_service_is_sound(running: Running) -> None
     assert json.loads(found.stdout)["sound"] is True
 
 
-def test_a_broken_bundle_leaves_the_rules_deciding(running: Running) -> None:
-    """With a model file changed on disk, rules decide, audited, and nothing fails."""
-    booster = running.home / "model" / "booster.txt"
-    manifest = running.home / "model" / "manifest.json"
+def test_a_broken_bundle_is_told_and_never_used(
+    running: Running, another_port: int
+) -> None:
+    """The last good model goes on; a service that never had one lets rules decide."""
+    broken = running.home / "broken"
+    shutil.copytree(running.home / "model", broken)
+    settings = Settings.load(
+        store=running.home / "second.db", model=broken, port=another_port
+    )
+    booster = broken / "booster.txt"
     whole = booster.read_bytes()
-    try:
+    with start(settings) as server, httpx.Client(base_url=server.url) as client:
+        second = replace(running, server=server, client=client)
+        assert hand_over(second, "whole")["decision"]["source"] == "model"
         booster.write_bytes(whole[: len(whole) // 2])
-        manifest.touch()
-        answer = hand_over(running, "still-decided")
-        # The last good model may go on deciding; a new service has none to go on with.
-        assert answer["decision"]["source"] in {"model", "rules"}
-        ready = running.client.get("/readyz")
-        assert ready.status_code == 200
-    finally:
-        booster.write_bytes(whole)
-        manifest.touch()
+        time.sleep(1.2)  # the directory is looked at once a second
+        assert hand_over(second, "last-good")["decision"]["source"] == "model"
+        assert "booster.txt" in client.get("/readyz").text
+    with start(settings) as server, httpx.Client(base_url=server.url) as client:
+        second = replace(running, server=server, client=client)
+        decision = hand_over(second, "never-had-one")["decision"]
+        assert (decision["source"], decision["risk"]) == ("rules", None)
+        assert "booster.txt" in client.get("/readyz").text
 
 
 @pytest.mark.parametrize(
