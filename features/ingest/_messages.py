@@ -1,9 +1,9 @@
 """Chat messages as events, in wire form.
 
 Each message gives, in this order: a `plan` for its reasoning, the message itself, its
-tool calls, its usage. Ids come from the position (``m3.plan``, ``m3``, ``m3.call0``,
-``m3.usage``), so that reading the same log again gives the same events. Fields we
-have no name for are kept verbatim under ``extra``, where no signal looks.
+tool calls, its usage. Ids come from the message's name (``m3.plan``, ``m3``,
+``m3.call0``, ``m3.usage``), so that reading the same log again gives the same events.
+Fields we have no name for are kept verbatim under ``extra``, where no signal looks.
 """
 
 from __future__ import annotations
@@ -138,31 +138,35 @@ class MessageReader:
     ----------
     task_id : str
         The task the events belong to.
-    clock : Clock
-        Gives their times.
     """
 
     task_id: str
-    clock: Clock
     _calls: _Calls = field(default_factory=_Calls)
 
-    def read(self, position: int, message: Any) -> list[Wire]:
+    def read(self, name: str, message: Any, time: Wire) -> list[Wire]:
         """Return the events of one message, in wire form; none of a system message.
+
+        Parameters
+        ----------
+        name : str
+            Begins the ids of its events.
+        message : dict
+            The message.
+        time : dict
+            The time fields of its events, see `Clock.at`.
 
         Raises
         ------
         ContractError
             If it is not an object with a `role`, or its calls are not a list.
         """
-        name = f"m{position}"
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise ContractError(
                 event_id=name,
-                field=f"messages.{position}",
+                field="message",
                 expected="an object with a text `role`",
                 found=type(message).__name__,
             )
-        time = self.clock.at(position, taken(message, TIME_FIELDS))
         if message["role"] in SYSTEM_ROLES:
             return []
         items = list(self._items(name, message))

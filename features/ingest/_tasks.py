@@ -54,13 +54,15 @@ class TaskRecord:
     def wires(self, refuse: Callable[[str, str | None], None]) -> Iterator[Wire]:
         """Yield the task's events; tell `refuse` (error, event_id) of bad messages."""
         sound = [m for m in self.messages if isinstance(m, dict)]
-        told = self.created or first_time(taken(m, TIME_FIELDS) for m in sound)
-        yield self._start(sound, told)
-        clock = Clock(told or EPOCH)
-        reader = MessageReader(self.task_id, clock)
+        began = self.created or first_time(taken(m, TIME_FIELDS) for m in sound)
+        yield self._start(sound, began)
+        clock = Clock(began or EPOCH)
+        reader = MessageReader(self.task_id)
         for position, message in enumerate(self.messages):
+            told = message if isinstance(message, dict) else {}
+            time = clock.at(position, taken(told, TIME_FIELDS))
             try:
-                yield from reader.read(position, message)
+                yield from reader.read(f"m{position}", message, time)
             except ContractError as error:
                 refuse(str(error), error.event_id)
         for index, (event_id, kind, body) in enumerate(self.outcomes):

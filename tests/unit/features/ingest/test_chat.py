@@ -276,8 +276,8 @@ def test_several_choices_are_kept_and_not_guessed_at(take: Take) -> None:
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        ("hello", "`messages.1` must be an object with a text `role`, found str"),
-        ({"content": "x"}, "`messages.1` must be an object with a text `role`"),
+        ("hello", "`message` must be an object with a text `role`, found str"),
+        ({"content": "x"}, "`message` must be an object with a text `role`"),
         (
             {"role": "assistant", "tool_calls": {"name": "f"}},
             "`tool_calls` must be a list",
