@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
-NAN = float("nan")
+from features.past import NAN, Column, Past
 
 
 class Leaf(Protocol):
@@ -32,9 +30,9 @@ class Leaf(Protocol):
         May reuse and change `state`.
     read(state, position)
         The summary once `position` events have passed; NaN while undefined.
-    window(values)
-        The same for every prefix: `values` is (n_tasks, n_events), NaN where an event
-        gives no value; returns the same shape.
+    window(past)
+        The same after every event of many tasks, shape (n_cells,), in the order of
+        `past`. May return an array that `past` holds: not to be changed.
     """
 
     @property
@@ -42,24 +40,7 @@ class Leaf(Protocol):
     def start(self) -> Any: ...
     def advance(self, state: Any, value: float, position: int) -> Any: ...
     def read(self, state: Any, position: int) -> float: ...
-    def window(self, values: Matrix) -> Matrix: ...
-
-
-def _seen(values: Matrix) -> Matrix:
-    """Return how many values each prefix holds, shape of `values`."""
-    return np.cumsum(~np.isnan(values), axis=1, dtype=np.float64)
-
-
-def _forward_filled(values: Matrix) -> Matrix:
-    """Return the latest value at each place, NaN before the first."""
-    columns = np.arange(values.shape[1])
-    latest = np.maximum.accumulate(np.where(np.isnan(values), -1, columns), axis=1)
-    filled = np.take_along_axis(values, np.maximum(latest, 0), axis=1)
-    return np.where(latest < 0, NAN, filled)
-
-
-def _undefined_until_seen(result: Matrix, values: Matrix) -> Matrix:
-    return np.where(_seen(values) > 0, result, NAN)
+    def window(self, past: Past) -> Column: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +60,8 @@ class Last:
         del position
         return state
 
-    def window(self, values: Matrix) -> Matrix:
-        return _forward_filled(values)
+    def window(self, past: Past) -> Column:
+        return past.given.latest(past.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +81,8 @@ class First:
         del position
         return state
 
-    def window(self, values: Matrix) -> Matrix:
-        first = np.where(_seen(values) == 1, values, NAN)
-        return _forward_filled(first)
+    def window(self, past: Past) -> Column:
+        return past.given.first(past.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +102,8 @@ class Count:
         del position
         return state
 
-    def window(self, values: Matrix) -> Matrix:
-        return _seen(values)
+    def window(self, past: Past) -> Column:
+        return past.given.seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +123,8 @@ class Sum:
         del position
         return state
 
-    def window(self, values: Matrix) -> Matrix:
-        return np.cumsum(np.nan_to_num(values), axis=1)
+    def window(self, past: Past) -> Column:
+        return past.total
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +146,11 @@ class Mean:
         del position
         return state[0] / state[1] if state[1] else NAN
 
-    def window(self, values: Matrix) -> Matrix:
-        seen = _seen(values)
-        total = np.cumsum(np.nan_to_num(values), axis=1)
-        return np.divide(total, seen, out=np.full_like(total, NAN), where=seen > 0)
+    def window(self, past: Past) -> Column:
+        seen = past.given.seen
+        return np.divide(
+            past.total, seen, out=np.full_like(seen, NAN), where=past.given.some
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +171,8 @@ class Min:
         del position
         return state
 
-    def window(self, values: Matrix) -> Matrix:
-        return np.fmin.accumulate(values, axis=1)
+    def window(self, past: Past) -> Column:
+        return past.running(np.fmin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +193,8 @@ class Max:
         del position
         return state
 
-    def window(self, values: Matrix) -> Matrix:
-        return np.fmax.accumulate(values, axis=1)
+    def window(self, past: Past) -> Column:
+        return past.running(np.fmax)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,33 +220,28 @@ class TailMean:
 
     def read(self, state: tuple[float, ...], position: int) -> float:
         del position
-        return sum(state) / len(state) if state else NAN
+        total = 0.0
+        for value in state:  # not `sum`: newer Pythons compensate what it loses
+            total += value
+        return total / len(state) if state else NAN
 
-    def window(self, values: Matrix) -> Matrix:
-        top = np.full((len(values), self.k), -np.inf)
-        result = np.empty_like(values)
-        for column in range(values.shape[1]):
-            fresh = np.where(np.isnan(values[:, column]), -np.inf, values[:, column])
-            ranked = np.sort(np.column_stack([top, fresh]), axis=1)[:, ::-1]
-            top = ranked[:, : self.k]
-            result[:, column] = self._mean(top)
-        return result
-
-    def _mean(self, top: Matrix) -> Matrix:
-        held = top > -np.inf
-        total = np.zeros(len(top))
-        for rank in range(self.k):  # one by one: the order `sum` adds in
-            total = total + np.where(held[:, rank], top[:, rank], 0.0)
-        count = held.sum(axis=1)
-        mean = np.full(len(top), NAN)
-        np.divide(total, count, out=mean, where=count > 0)
-        return mean
+    def window(self, past: Past) -> Column:
+        fresh = np.where(past.given.mask, past.values, -np.inf)
+        total = np.zeros(len(fresh))
+        for _ in range(self.k):  # largest first: the order the online form adds in
+            top = past.running(np.maximum, fresh)
+            total += np.where(top > -np.inf, top, 0.0)
+            # What a larger value pushes down is news to the next rank.
+            fresh = np.minimum(past.layout.shifted(top, -np.inf), fresh)
+        held = np.minimum(past.given.seen, self.k)
+        mean = np.full_like(total, NAN)
+        return np.divide(total, held, out=mean, where=past.given.some)
 
 
 @overload
 def _slope(n: float, y: float, ny: float) -> float: ...
 @overload
-def _slope(n: Matrix, y: Matrix, ny: Matrix) -> Matrix: ...
+def _slope(n: Column, y: Column, ny: Column) -> Column: ...
 def _slope(n: Any, y: Any, ny: Any) -> Any:
     """Least-squares slope of n values at 0, 1, … given sums of y and of index * y."""
     index = n * (n - 1.0) / 2.0
@@ -293,13 +269,11 @@ class Slope:
         del position
         return _slope(*state) if state[0] > 1.0 else NAN
 
-    def window(self, values: Matrix) -> Matrix:
-        seen = _seen(values)
-        y = np.nan_to_num(values)
-        total = np.cumsum(y, axis=1)
-        moment = np.cumsum((seen - 1.0) * y, axis=1)
+    def window(self, past: Past) -> Column:
+        seen = past.given.seen
+        moment = past.running(np.add, (seen - 1.0) * past.filled)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(seen > 1, _slope(seen, total, moment), NAN)
+            return np.where(seen > 1, _slope(seen, past.total, moment), NAN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,10 +295,10 @@ class Streak:
         del position
         return state
 
-    def window(self, values: Matrix) -> Matrix:
-        seen = _seen(values)
-        broken = np.maximum.accumulate(np.where(values <= 0, seen, 0.0), axis=1)
-        return np.where(seen > 0, seen - broken, NAN)
+    def window(self, past: Past) -> Column:
+        seen = past.given.seen
+        broken = past.running(np.maximum, np.where(past.values <= 0, seen, 0.0))
+        return np.where(past.given.some, seen - broken, NAN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,24 +316,10 @@ class SinceLast:
     def read(self, state: float, position: int) -> float:
         return position - 1.0 - state
 
-    def window(self, values: Matrix) -> Matrix:
-        columns = np.arange(values.shape[1], dtype=np.float64)
-        hit = np.maximum.accumulate(np.where(values > 0, columns, -1.0), axis=1)
-        return np.where(hit < 0, NAN, columns - hit)
-
-
-def _occurrence(values: Matrix) -> Matrix:
-    """Return the how-manieth time (1, 2 …) each value stands in its row; 0 for NaN."""
-    rows, columns = np.nonzero(~np.isnan(values))
-    keys = values[rows, columns]
-    order = np.lexsort((columns, keys, rows))
-    fresh = np.ones(len(order), dtype=bool)
-    fresh[1:] = (np.diff(rows[order]) != 0) | (np.diff(keys[order]) != 0)
-    place = np.arange(len(order))
-    started = np.maximum.accumulate(np.where(fresh, place, 0))
-    result = np.zeros_like(values)
-    result[rows[order], columns[order]] = place - started + 1.0
-    return result
+    def window(self, past: Past) -> Column:
+        position = past.layout.position.astype(np.float64)
+        hit = past.running(np.maximum, np.where(past.values > 0, position, -1.0))
+        return np.where(hit < 0, NAN, position - hit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,8 +340,8 @@ class Distinct:
         del position
         return float(len(state))
 
-    def window(self, values: Matrix) -> Matrix:
-        return np.cumsum(_occurrence(values) == 1.0, axis=1, dtype=np.float64)
+    def window(self, past: Past) -> Column:
+        return past.running(np.add, (past.times == 1.0).astype(np.float64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,9 +365,8 @@ class Repeats:
         del position
         return state.get(_MOST, 1) - 1.0
 
-    def window(self, values: Matrix) -> Matrix:
-        most = np.maximum.accumulate(_occurrence(values), axis=1)
-        return np.maximum(most - 1.0, 0.0)
+    def window(self, past: Past) -> Column:
+        return np.maximum(past.running(np.maximum, past.times) - 1.0, 0.0)
 
 
 _MOST = -1.0  # keys are hashes, never negative, so this one is free
@@ -423,7 +382,7 @@ class Gap:
     def combine(self, a: float, b: float) -> float:
         return a - b
 
-    def combine_columns(self, a: Matrix, b: Matrix) -> Matrix:
+    def combine_columns(self, a: Column, b: Column) -> Column:
         return a - b
 
 
@@ -437,7 +396,7 @@ class Ratio:
     def combine(self, a: float, b: float) -> float:
         return a / b if b else NAN
 
-    def combine_columns(self, a: Matrix, b: Matrix) -> Matrix:
+    def combine_columns(self, a: Column, b: Column) -> Column:
         return np.divide(a, b, out=np.full_like(a, NAN), where=b != 0)
 
 
@@ -476,7 +435,7 @@ def combined(aggregate: Aggregate, values: dict[Leaf, Any], *, columns: bool) ->
     Parameters
     ----------
     values : dict
-        Value by leaf: a float each or, with `columns`, a matrix each.
+        Value by leaf: a float each or, with `columns`, a column each.
     """
     match aggregate:
         case Gap(a, b) | Ratio(a, b):

@@ -2,8 +2,9 @@
 
 Nothing is held but one line (of a whole-file array, one element) at a time, and the
 ids of the tasks already read. `jsonl` yields events in file order, where tasks may
-interleave; `chat` and `tau` have one task per record and yield it whole. Grouping
-events by task is the work of `features.batch.write_events`.
+interleave; message lists have one task per record and yield it whole. Grouping events
+by task is the work of `features.batch.write_events`. Spans of one task may be in many
+files, so what they tell comes last, when every source is read (`_traces`).
 
 What a format has no name for is kept under ``extra`` of the event it belongs to. Where
 a log tells no time, events are a second apart and say ``at_synthetic``.
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 from features.events import AgentEvent
 from features.ingest import chat, jsonl, tau
+from features.ingest._arrays import first_element
 from features.ingest._intake import Intake, Refusal
 from features.ingest._sources import (
     BrokenGzipError,
@@ -30,6 +32,7 @@ from features.ingest._sources import (
     decode,
     opened,
 )
+from features.ingest._traces import Traces
 
 __all__ = [
     "AUTO",
@@ -104,11 +107,15 @@ def _events(
     name: str, sources: Sequence[Path], on_refused: Callable[[Refusal], None]
 ) -> Iterator[AgentEvent]:
     seen: dict[str, str] = {}
+    traces = Traces()
     for path in sources:
         with opened(path) as source:
             adapter = _ADAPTERS[_recognised(source) if name == AUTO else name]
-            intake = Intake(source=source, on_refused=on_refused, seen=seen)
+            intake = Intake(
+                source=source, on_refused=on_refused, traces=traces, seen=seen
+            )
             yield from adapter.events(intake)
+    yield from traces.events()
 
 
 def detect(path: Path) -> str:
@@ -126,13 +133,12 @@ def detect(path: Path) -> str:
 
 
 def _recognised(source: Source) -> str:
-    head = source.head
     try:
-        value = decode(head)
+        value = _sample(source)
     except MalformedLineError as error:
-        if head.lstrip().startswith(b"["):
-            return "chat"  # an array over many lines; no other format has one
-        found = str(error) if head else "an empty file"
+        if source.is_array:
+            return "chat"  # no other format says nothing of itself
+        found = str(error) if source.head else "an empty file"
     else:
         for name, adapter in _ADAPTERS.items():
             if adapter.fits(value):
@@ -146,3 +152,14 @@ def _recognised(source: Source) -> str:
         f"found {found}. Name the format if it is one of these"
     )
     raise UnknownFormatError(msg)
+
+
+def _sample(source: Source) -> Any:
+    """Return the value that the file begins with; of an array, its first element.
+
+    Raises
+    ------
+    MalformedLineError
+        If that is no JSON.
+    """
+    return [decode(first_element(source))] if source.is_array else decode(source.head)

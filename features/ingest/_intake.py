@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from features.events import AgentEvent, ContractError, parse
-from features.ingest._sources import MalformedLineError, Source, decode
+from features.ingest._arrays import elements
+from features.ingest._observation import Observation
+from features.ingest._sources import (
+    Line,
+    MalformedLineError,
+    RecordError,
+    Source,
+    decode,
+)
 
 MAX_EVENT_SIZE = 8 * 2**20  # characters and JSON values of one event
 MAX_DEPTH = 100  # far below what orjson can write back (254)
 
 
-class OversizeEventError(ValueError):
+class OversizeEventError(RecordError):
     """An event too deep or too large to be stored and read again."""
+
+
+class RepeatedTaskError(RecordError):
+    """A second record of a task that was read whole before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +40,26 @@ class Refusal:
     line : int
         Line of the file, from 1, where the refused text begins.
     error : str
-        What was expected and what was found.
+        What was expected and what was found, in a sentence.
     event_id : str or None
         The refused event, where it could be told.
+    offset : int or None
+        Byte of the file, from 0, where the refused record begins; of a compressed file
+        once decompressed. None where it could not be told.
+    field : str or None
+        Path of the field that is wrong, ``"line"`` where none could be read.
+    expected, found : str or None
+        What it must be, and what stood there.
     """
 
     source: str
     line: int
     error: str
     event_id: str | None = None
+    offset: int | None = None
+    field: str | None = None
+    expected: str | None = None
+    found: str | None = None
 
 
 def check_size(wire: Any) -> None:
@@ -59,12 +82,21 @@ def check_size(wire: Any) -> None:
         elif isinstance(value, list):
             left.extend((item, depth + 1) for item in value)
         if depth > MAX_DEPTH or size > MAX_EVENT_SIZE:
-            msg = (
-                f"expected at most {MAX_DEPTH} levels of nesting and "
-                f"{MAX_EVENT_SIZE} characters in one event, found more; "
-                "refer to large content instead of inlining it"
+            raise OversizeEventError(
+                field="event",
+                expected=f"at most {MAX_DEPTH} levels of nesting and "
+                f"{MAX_EVENT_SIZE} characters in one event",
+                found="more",
+                advice="; refer to large content instead of inlining it",
             )
-            raise OversizeEventError(msg)
+
+
+class Gatherer(Protocol):
+    """Sets spans aside; see `features.ingest._traces.Traces`."""
+
+    def gather(
+        self, intake: Intake, told: Iterable[tuple[int, Observation]]
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,19 +109,48 @@ class Intake:
         The file.
     on_refused : Callable[[Refusal], None]
         Told of every refusal, in file order.
+    traces : Gatherer or None
+        Where an adapter of spans sets them aside until all sources are read; None:
+        this source is all there is.
     seen : dict
         Task ids of the sources read so far, to the place each came from.
     """
 
     source: Source
     on_refused: Callable[[Refusal], None]
+    traces: Gatherer | None = None
     seen: dict[str, str] = field(default_factory=dict)
 
-    def refuse(self, line: int, error: str, event_id: str | None = None) -> None:
-        """Report a refusal of this source."""
+    def refuse(
+        self,
+        line: int,
+        error: str | ContractError | RecordError,
+        event_id: str | None = None,
+    ) -> None:
+        """Report a refusal of this source.
+
+        Parameters
+        ----------
+        line : int
+            Where the record begins; a `Line` tells its byte too.
+        error : ContractError, RecordError or str
+            What is wrong. A text names no field.
+        event_id : str, optional
+            Taken from the error if not given.
+        """
+        told = None if isinstance(error, str) else error
+        if isinstance(error, ContractError):
+            event_id = event_id or error.event_id
         self.on_refused(
             Refusal(
-                source=str(self.source.path), line=line, error=error, event_id=event_id
+                source=str(self.source.path),
+                line=int(line),
+                error=str(error),
+                event_id=event_id,
+                offset=line.offset if isinstance(line, Line) else None,
+                field=told and told.field,
+                expected=told and told.expected,
+                found=told and told.found,
             )
         )
 
@@ -99,19 +160,35 @@ class Intake:
             try:
                 value = decode(text)
             except MalformedLineError as error:
-                self.refuse(line, str(error))
-            else:
-                yield line, value
+                self.refuse(line, error)
+                continue
+            del text  # not held beside what it said
+            yield line, value
+
+    def records(self) -> Iterator[tuple[int, Any]]:
+        """Yield (line, value) of each record, whatever the layout of the file.
+
+        A record is a line, an element of the array that the file is, or an object over
+        several lines that the file begins with. A line that holds a list is one record.
+        """
+        if not self.source.is_array:
+            yield from self.decoded(self.source.lines())
+            return
+        try:
+            yield from self.decoded(elements(self.source))
+        except MalformedLineError as error:
+            self.refuse(self.source.number, error)
 
     def event(self, line: int, wire: Any) -> AgentEvent | None:
         """Return the event `wire` describes, or refuse it and return None."""
         try:
             check_size(wire)
             return parse(wire)
-        except (ContractError, OversizeEventError) as error:
-            says = str(error)
-        named = wire.get("event_id") if isinstance(wire, dict) else None
-        self.refuse(line, says, named if isinstance(named, str) else None)
+        except ContractError as error:
+            self.refuse(line, error)
+        except OversizeEventError as error:
+            named = wire.get("event_id") if isinstance(wire, dict) else None
+            self.refuse(line, error, named if isinstance(named, str) else None)
         return None
 
     def is_new(self, line: int, task_id: str) -> bool:
@@ -120,9 +197,11 @@ class Intake:
         if first is None:
             self.seen[task_id] = f"{self.source.path}:{line}"
             return True
-        self.refuse(
-            line,
-            f"expected all of task {task_id!r} in one record, found a second after "
-            f"{first}; merge them or give each its own id",
+        error = RepeatedTaskError(
+            field="task_id",
+            expected=f"all of task {task_id!r} in one record",
+            found=f"a second after {first}",
+            advice="; merge them or give each its own id",
         )
+        self.refuse(line, error)
         return False

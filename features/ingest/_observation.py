@@ -68,7 +68,11 @@ class Observation:
     Attributes
     ----------
     trace_id, span_id : str
-        Unique together; `span_id` names the events.
+        Unique together with `piece`; `span_id` and `piece` name the events.
+    piece : str
+        Which piece of the span this is, where its log tells it in several: empty for
+        the span itself, ``".log"`` for what log records say of it. A span's answer
+        told by two pieces is one answer.
     task_id : str or None
         The task, where the span says so; else its trace's other spans or the trace.
     what : What
@@ -106,6 +110,7 @@ class Observation:
 
     trace_id: str
     span_id: str
+    piece: str = ""
     task_id: str | None = None
     what: What
     name: str = ""

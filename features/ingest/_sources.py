@@ -7,15 +7,20 @@ import io
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import orjson
 
+from features.ingest._split import Outline
+from features.ingest._weight import exact_weight, weight
+
 MAX_LINE_BYTES = 32 * 2**20
+MAX_WEIGHT = 64 * 2**20  # bytes that one line's values may occupy
 
 _PIECE = 64 * 2**10
+_MARGIN = 100  # bytes at either end of a line in which blanks are skipped
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
 
@@ -44,8 +49,48 @@ class BrokenGzipError(SourceError):
     """A source whose gzip stream is damaged, cut short or not gzip at all."""
 
 
-class MalformedLineError(ValueError):
-    """A line that is not one JSON value, or is larger than the limit."""
+class RecordError(ValueError):
+    """Something in a source that is not what its format asks for.
+
+    Attributes
+    ----------
+    field : str
+        What is wrong: a field of the record, or the ``line`` as such.
+    expected, found : str
+        What was asked for, and what stood there.
+    """
+
+    def __init__(
+        self, *, expected: str, found: str, field: str = "line", advice: str = ""
+    ) -> None:
+        super().__init__(f"expected {expected}, found {found}" + advice)
+        self.field = field
+        self.expected = expected
+        self.found = found
+
+
+class MalformedLineError(RecordError):
+    """A line that is not one JSON value, or is larger than the limits."""
+
+
+class Line(int):
+    """A line's number, from 1, that knows at which byte its text begins.
+
+    A number like any other to whoever passes it on.
+
+    Attributes
+    ----------
+    offset : int or None
+        Byte of the file, of a compressed one once decompressed, from 0.
+    """
+
+    offset: int | None
+
+    def __new__(cls, number: int, offset: int | None = None) -> Self:
+        """Return the line `number`, whose text begins at byte `offset`."""
+        line = super().__new__(cls, number)
+        line.offset = offset
+        return line
 
 
 def check_exists(path: Path) -> None:
@@ -85,16 +130,36 @@ def decode(line: bytes) -> Any:
     Raises
     ------
     MalformedLineError
-        If it is not one JSON value in UTF-8 (NaN is none), or is too long.
+        If it is not one JSON value in UTF-8 (NaN is none), is too long, or holds so
+        many values or wide characters that they would not fit in memory.
     """
     if len(line) > MAX_LINE_BYTES:
-        msg = f"expected at most {MAX_LINE_BYTES} bytes of JSON, found more"
-        raise MalformedLineError(msg)
+        raise MalformedLineError(
+            expected=f"at most {MAX_LINE_BYTES} bytes of JSON", found="more"
+        )
+    if is_heavy(line):
+        raise MalformedLineError(
+            expected=f"values that fit in {MAX_WEIGHT} bytes of memory",
+            found=f"more in {len(line)} bytes of JSON",
+            advice="; give each task, or each span, a line of its own",
+        )
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        msg = f"expected one JSON value in UTF-8, found: {error}"
-        raise MalformedLineError(msg) from error
+        raise MalformedLineError(
+            expected="one JSON value in UTF-8", found=str(error)
+        ) from error
+
+
+def is_heavy(text: bytes) -> bool:
+    """Return whether the value of `text` may need more than `MAX_WEIGHT` bytes."""
+    return weight(text) > MAX_WEIGHT and exact_weight(text) > MAX_WEIGHT
+
+
+def _is_open(line: bytes) -> bool:
+    """Return whether `line` begins a value that later lines close."""
+    begin, end = line[:_MARGIN].lstrip()[:1], line[-_MARGIN:].rstrip()[-1:]
+    return begin in (b"[", b"{") and end in (b"[", b"{", b",")
 
 
 @dataclass(slots=True)
@@ -108,36 +173,89 @@ class Source:
     stream : BinaryIO
         Its bytes, decompressed.
     head : bytes
-        The first line that is not blank, at most one byte over the limit.
+        The first line that is not blank, at most one byte over the limit. Where it
+        begins a value laid out over several lines: up to the end of that value, or of
+        the first element if it is an array.
     number : int
-        The line `head` stands on, from 1.
+        The line `head` begins on, from 1.
+    offset : int
+        The byte `head` begins at, from 0.
     """
 
     path: Path
     stream: BinaryIO
     head: bytes = b""
     number: int = 1
+    offset: int = 0
+    _ahead: BinaryIO = field(default_factory=io.BytesIO)
 
     def begin(self) -> None:
-        """Read up to the first line that is not blank."""
-        self.head = self._line().removeprefix(_BOM)
+        """Read up to the first line that is not blank, and on if it is left open."""
+        line = self._line()
+        self.head = line.removeprefix(_BOM)
+        self.offset = len(line) - len(self.head)
         while self.head.isspace():
+            self.offset += len(self.head)
             self.head = self._line()
             self.number += 1
+        if _is_open(self.head):
+            self._read_on()
 
-    def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (number, line) of each line not blank; one too long comes cut."""
-        number, line = self.number, self.head
-        while line:
-            if not line.isspace():
-                yield number, line
-            if not line.endswith(b"\n"):
-                self._skip_line()
-            number, line = number + 1, self._line()
+    def _read_on(self) -> None:
+        """Extend `head` by the lines that complete it; leave it if none does."""
+        outline, ahead, line = Outline(), bytearray(), self.head
+        is_array, cuts = line[:_MARGIN].lstrip()[:1] == b"[", 0
+        while line and len(self.head) + len(ahead) <= MAX_LINE_BYTES:
+            cuts += sum(1 for _ in outline.read(line))
+            # the second cut of an array is the end of its first element
+            if outline.closed or (is_array and cuts > 1):
+                self.head += ahead
+                return
+            line = self._line()
+            ahead += line
+        self._ahead = io.BytesIO(ahead)
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the file is one array, to be read element by element.
+
+        It is if the array is not closed on its first line, or too large to be read
+        in one piece.
+        """
+        if self.head[:_MARGIN].lstrip()[:1] != b"[":
+            return False
+        whole = self.head[-_MARGIN:].rstrip().endswith(b"]")
+        first = self.head[: self.head.find(b"\n") + 1] or self.head[-_MARGIN:]
+        return (
+            not whole
+            or len(self.head) > MAX_LINE_BYTES
+            or _is_open(b"[" + first[-_MARGIN:])
+            or is_heavy(self.head)
+        )
+
+    def lines(self) -> Iterator[tuple[Line, bytes]]:
+        """Yield (number, line) of each line not blank; one too long comes cut.
+
+        A first value over several lines comes as one.
+        """
+        number, offset = self.number, self.offset
+        while self.head:
+            newlines = max(1, self.head.count(b"\n"))
+            size, is_cut = len(self.head), not self.head.endswith(b"\n")
+            if not self.head.isspace():
+                yield Line(number, offset), self._pop_head()
+            offset += size + (self._skip_line() if is_cut else 0)
+            number += newlines
+            self.head = self._line()
+
+    def _pop_head(self) -> bytes:
+        """Return `head` and let go of it: whoever reads it alone decides how long."""
+        head, self.head = self.head, b""
+        return head
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes from `head` on, in pieces, never cut after a backslash."""
-        piece = self.head
+        piece = self._pop_head()
         while piece:
             while piece.endswith(b"\\") and (more := self._take(_PIECE)):
                 piece += more
@@ -145,15 +263,19 @@ class Source:
             piece = self._take(_PIECE)
 
     def _line(self) -> bytes:
-        return self._guarded(self.stream.readline, MAX_LINE_BYTES + 1)
+        limit = MAX_LINE_BYTES + 1
+        return self._ahead.readline(limit) or self._guarded(self.stream.readline, limit)
 
     def _take(self, size: int) -> bytes:
-        return self._guarded(self.stream.read, size)
+        return self._ahead.read(size) or self._guarded(self.stream.read, size)
 
-    def _skip_line(self) -> None:
-        piece = b"\0"
+    def _skip_line(self) -> int:
+        """Read to the end of the line; return how many bytes that were."""
+        size, piece = 0, b"\0"
         while piece and not piece.endswith(b"\n"):
             piece = self._guarded(self.stream.readline, _PIECE)
+            size += len(piece)
+        return size
 
     def _guarded(self, reader: Callable[[int], bytes], size: int) -> bytes:
         with _readable(self.path):

@@ -51,8 +51,8 @@ class TaskRecord:
     outcomes: Sequence[Item] = ()
     adjust: Callable[[Wire], Wire] = dict
 
-    def wires(self, refuse: Callable[[str, str | None], None]) -> Iterator[Wire]:
-        """Yield the task's events; tell `refuse` (error, event_id) of bad messages."""
+    def wires(self, refuse: Callable[[ContractError], None]) -> Iterator[Wire]:
+        """Yield the task's events; tell `refuse` of bad messages."""
         sound = [m for m in self.messages if isinstance(m, dict)]
         began = self.created or first_time(taken(m, TIME_FIELDS) for m in sound)
         yield self._start(sound, began)
@@ -64,7 +64,7 @@ class TaskRecord:
             try:
                 yield from reader.read(f"m{position}", message, time)
             except ContractError as error:
-                refuse(str(error), error.event_id)
+                refuse(error)
         for index, (event_id, kind, body) in enumerate(self.outcomes):
             time = clock.at(len(self.messages) + index, body.get("at"))
             head = {"task_id": self.task_id, "event_id": event_id, "kind": kind}

@@ -14,11 +14,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from features.events import AgentEvent, ContractError, EventKind
-from features.ingest._arrays import elements
 from features.ingest._content import identifier, time_of
 from features.ingest._intake import Intake
 from features.ingest._messages import Item, Wire, without_null
-from features.ingest._sources import MAX_LINE_BYTES, MalformedLineError
+from features.ingest._sources import Line
 from features.ingest._tasks import TaskRecord, task_events
 
 LOOKS_FOR = "an object with a list `messages`, or a list (of messages, or of such)"
@@ -45,7 +44,7 @@ def events(intake: Intake) -> Iterator[AgentEvent]:
         try:
             record = _record(value, place if index is None else f"{place}.{index}")
         except ContractError as error:
-            intake.refuse(line, str(error))
+            intake.refuse(line, error)
         else:
             yield from task_events(intake, line, record)
 
@@ -59,18 +58,11 @@ def _is_message(value: Any) -> bool:
     return isinstance(value, dict) and "role" in value and "messages" not in value
 
 
-def _is_open_array(head: bytes) -> bool:
-    """Return whether a file's first line begins an array that later lines close."""
-    line = head.strip()
-    cut = len(head) > MAX_LINE_BYTES or line.endswith((b"[", b"{", b","))
-    return cut and line.startswith(b"[")
-
-
 def _records(intake: Intake) -> Iterator[_Placed]:
-    if _is_open_array(intake.source.head):
+    if intake.source.is_array:
         yield from _array_records(intake)
         return
-    for line, value in intake.decoded(intake.source.lines()):
+    for line, value in intake.records():
         if isinstance(value, list) and value and not _is_message(value[0]):
             yield from ((line, index, item) for index, item in enumerate(value))
         else:
@@ -79,17 +71,13 @@ def _records(intake: Intake) -> Iterator[_Placed]:
 
 def _array_records(intake: Intake) -> Iterator[_Placed]:
     messages = []
-    try:
-        found = intake.decoded(elements(intake.source))
-        for index, (line, value) in enumerate(found):
-            if _is_message(value):
-                messages.append(value)
-            else:
-                yield line, index, value
-    except MalformedLineError as error:
-        intake.refuse(intake.source.number, str(error))
+    for index, (line, value) in enumerate(intake.records()):
+        if _is_message(value):
+            messages.append(value)
+        else:
+            yield line, index, value
     if messages:
-        yield intake.source.number, None, messages
+        yield Line(intake.source.number, intake.source.offset), None, messages
 
 
 # --- one record -------------------------------------------------------------

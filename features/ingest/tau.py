@@ -57,7 +57,7 @@ def events(intake: Intake) -> Iterator[AgentEvent]:
         try:
             record = _record(value)
         except ContractError as error:
-            intake.refuse(line, str(error))
+            intake.refuse(line, error)
         else:
             yield from task_events(intake, line, record)
 

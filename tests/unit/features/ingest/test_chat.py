@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from features.ingest import _arrays, _sources, chat
+from features.ingest import _sources
 from features.ingest._messages import EPOCH
 
 Take = Callable[..., Any]
@@ -560,8 +560,7 @@ def test_array_longer_than_a_line_may_be_is_streamed(
     take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One huge line is an array whose elements are limited one by one."""
-    for module in (_sources, _arrays, chat):
-        monkeypatch.setattr(module, "MAX_LINE_BYTES", 200)
+    monkeypatch.setattr(_sources, "MAX_LINE_BYTES", 200)
     huge = record({"role": "user", "content": "x" * 500}, id="huge")
     landed = take("chat", json.dumps([RECORDS[0], huge, RECORDS[1]]))
     assert [e.task_id for e in landed.events] == ["0", "0", "1", "1"]

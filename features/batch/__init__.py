@@ -1,0 +1,1 @@
+"""Events table in, signals table out: from a log of any size to what models read."""

@@ -1,0 +1,152 @@
+"""Spans of many files gathered by task, and each task's log put together from them.
+
+Spans of one task are anywhere in a log, and may not say which task they belong to. So
+they are set aside on disk while the log is read, then gathered task by task; memory
+holds the ids of traces that name a task, and one bucket of tasks at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import IO, NamedTuple
+
+from features.events import AgentEvent
+from features.ingest._conversation import Conversation
+from features.ingest._intake import Intake
+from features.ingest._messages import Wire
+from features.ingest._observation import Evaluation, Observation
+
+_IN_MEMORY = 32 * 2**20  # bytes of spans set aside before they go to disk
+_BUCKETS = 64
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+
+class _Told(NamedTuple):
+    """A span, and where it stood."""
+
+    intake: int
+    line: int
+    observation: Observation
+
+
+class _Shelf:
+    """Spans set aside, to be read once from front to back."""
+
+    def __init__(self, memory: int) -> None:
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(memory)  # noqa: SIM115 - lives as long as the shelf
+        self.size = 0
+
+    def put(self, told: _Told) -> None:
+        """Set one span aside."""
+        packed = pickle.dumps(told, protocol=pickle.HIGHEST_PROTOCOL)
+        self._file.write(packed)
+        self.size += len(packed)
+
+    def take(self) -> Iterator[_Told]:
+        """Yield all, in order, and let go of them."""
+        with self._file as file:
+            file.seek(0)
+            with contextlib.suppress(EOFError):
+                while True:
+                    yield pickle.load(file)  # noqa: S301 - our own, a moment ago
+
+
+@dataclass(slots=True)
+class Traces:
+    """Gathers the spans of all sources; yields whole tasks once all are read."""
+
+    _intakes: list[Intake] = field(default_factory=list)
+    _tasks: dict[str, str] = field(default_factory=dict)  # trace -> the task it names
+    _shelf: _Shelf = field(default_factory=partial(_Shelf, _IN_MEMORY))
+
+    def gather(self, intake: Intake, told: Iterable[tuple[int, Observation]]) -> None:
+        """Set the observations of one source aside, each with its line."""
+        self._intakes.append(intake)
+        index = len(self._intakes) - 1
+        for line, observation in told:
+            if observation.task_id is not None:
+                self._tasks.setdefault(observation.trace_id, observation.task_id)
+            self._shelf.put(_Told(index, line, observation))
+
+    def events(self) -> Iterator[AgentEvent]:
+        """Yield the events of all tasks, one task after the other."""
+        for shelf in self._buckets():
+            tasks: dict[str, list[_Told]] = {}
+            for told in shelf.take():
+                tasks.setdefault(self._task_of(told), []).append(told)
+            for task_id, spans in tasks.items():
+                yield from self._task(task_id, spans)
+
+    def _task_of(self, told: _Told) -> str:
+        trace_id = told.observation.trace_id
+        return told.observation.task_id or self._tasks.get(trace_id) or trace_id
+
+    def _buckets(self) -> Sequence[_Shelf]:
+        """Return shelves that each hold whole tasks."""
+        if self._shelf.size <= _IN_MEMORY:
+            return [self._shelf]
+        shelves = [_Shelf(0) for _ in range(_BUCKETS)]
+        for told in self._shelf.take():
+            bucket = zlib.crc32(self._task_of(told).encode()) % _BUCKETS
+            shelves[bucket].put(told)
+        return shelves
+
+    def _task(self, task_id: str, spans: Sequence[_Told]) -> Iterator[AgentEvent]:
+        first = spans[0]
+        refuse = partial(self._intakes[first.intake].refuse, first.line)
+        conversation = Conversation(task_id, refuse)
+        for told, wires in _told_in_order(conversation, spans):
+            intake = self._intakes[told.intake]
+            for wire in wires:
+                event = intake.event(told.line, wire)
+                if event is not None:
+                    yield event
+
+
+def _told_in_order(
+    conversation: Conversation, spans: Sequence[_Told]
+) -> Iterator[tuple[_Told, list[Wire]]]:
+    """Yield what each span and each judgement adds, in the order they were known."""
+    moments: list[tuple[datetime, datetime, int, _Told, Evaluation | None]] = []
+    for told in spans:
+        span = told.observation
+        ended = span.ended or span.started or _NEVER
+        began = span.started or ended
+        # Of spans that end together the inner one, which began later, was first.
+        moments.append((ended, began, len(moments), told, None))
+        moments += [
+            (judged.at or _LAST, _LAST, len(moments), told, judged)
+            for judged in span.evaluations
+        ]
+    moments.sort(key=lambda m: (m[0], m[4] is not None, -m[1].timestamp(), m[2]))
+    for _, _, _, told, judged in moments:
+        if judged is None:
+            yield told, conversation.take(told.observation)
+        else:
+            yield told, conversation.judge(judged, told.observation.trace_id)
+
+
+def traced(
+    intake: Intake, told: Iterable[tuple[int, Observation]]
+) -> Iterator[AgentEvent]:
+    """Gather the spans of one source; its events come once every source is read.
+
+    Parameters
+    ----------
+    told : Iterable of (int, Observation)
+        Line of the source, and what stood there. In any order, with repetitions.
+    """
+    if intake.traces is not None:
+        intake.traces.gather(intake, told)
+        return
+    alone = Traces()
+    alone.gather(intake, told)
+    yield from alone.events()
