@@ -142,6 +142,7 @@ def _routes(engine: Engine, model: ModelSource, settings: Settings) -> Any:
         engine,
         max_body_bytes=settings.max_body_bytes,
         max_events=settings.max_events,
+        max_export_bytes=settings.max_export_bytes,
     )
     if not settings.console:
         return api

@@ -95,6 +95,7 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1)] = 1
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
     max_events: Annotated[int, Field(ge=1)] = 1_000
+    max_export_bytes: Annotated[int, Field(ge=1024)] = 16_777_216
 
     @model_validator(mode="after")
     def _is_servable(self) -> Self:

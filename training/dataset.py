@@ -102,10 +102,12 @@ class Snapshots:
 
 
 def _facts(events: pa.Table) -> dict[str, dict[str, Any]]:
-    """Return the body of each task's first `task_started`, by task."""
+    """Return what each task's `task_started` say, by task; a later one adds to it."""
     started = events.filter(pc.equal(events["kind"], str(EventKind.TASK_STARTED)))
-    rows = started.select(["task_id", "body"]).to_pylist()
-    return {r["task_id"]: orjson.loads(r["body"]) for r in reversed(rows)}
+    facts: dict[str, dict[str, Any]] = {}
+    for row in started.select(["task_id", "body"]).to_pylist():
+        facts.setdefault(row["task_id"], {}).update(orjson.loads(row["body"]))
+    return facts
 
 
 def _group(task_id: str, facts: Mapping[str, Any]) -> str:

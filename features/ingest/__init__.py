@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from features.events import AgentEvent
-from features.ingest import chat, jsonl, tau
+from features.ingest import anthropic, chat, jsonl, tau
 from features.ingest._arrays import first_element
 from features.ingest._intake import Intake, Refusal
 from features.ingest._sources import (
@@ -59,6 +59,7 @@ class _Adapter(NamedTuple):
 _ADAPTERS: Mapping[str, _Adapter] = {
     "jsonl": _Adapter(jsonl.LOOKS_FOR, jsonl.fits, jsonl.events),
     "tau": _Adapter(tau.LOOKS_FOR, tau.fits, tau.events),
+    "anthropic": _Adapter(anthropic.LOOKS_FOR, anthropic.fits, anthropic.events),
     "chat": _Adapter(chat.LOOKS_FOR, chat.fits, chat.events),
 }
 FORMATS: tuple[str, ...] = tuple(_ADAPTERS)

@@ -12,7 +12,7 @@ import orjson
 
 # --- text and attachments ---------------------------------------------------
 
-_ATTACHED = re.compile(r"image|file|audio|video|document")
+_ATTACHED = re.compile(r"image|file|audio|video|document|^blob$|^uri$")
 
 
 def _part_text(part: Any) -> str | None:
@@ -22,9 +22,17 @@ def _part_text(part: Any) -> str | None:
     if not isinstance(part, dict):
         return None
     text = part.get("text", part.get("refusal"))
+    if part.get("type") == "search_result":
+        text = "\n".join(filter(None, map(_part_text, _listed(part.get("content")))))
+    if text is None and part.get("type") == "text":  # OpenTelemetry's word for it
+        text = part.get("content")
     if isinstance(text, dict):  # {"text": {"value": …}}
         text = text.get("value")
     return text if isinstance(text, str) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def text_of(content: Any) -> str:
@@ -37,8 +45,13 @@ def text_of(content: Any) -> str:
     texts = [text for part in parts if (text := _part_text(part)) is not None]
     if texts or isinstance(content, list):
         return "\n".join(texts)
+    return as_json(content)
+
+
+def as_json(value: Any) -> str:
+    """Return `value` as JSON text."""
     try:
-        return orjson.dumps(content).decode()
+        return orjson.dumps(value).decode()
     except orjson.JSONEncodeError:  # nested too deeply; the event will be refused
         return ""
 

@@ -87,7 +87,7 @@ class Conversation:
     """
 
     task_id: str
-    refuse: Refuse
+    refuse: Refuse = lambda *_: None
     _said: Said = field(default_factory=Said)
     _calls: Calls = field(default_factory=Calls)
     _facts: Wire = field(default_factory=dict)

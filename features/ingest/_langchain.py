@@ -30,7 +30,7 @@ def role_of(value: Any) -> str | None:
     if isinstance(value.get("kwargs"), dict) and isinstance(value.get("id"), list):
         return _role(_class(value), value["kwargs"])
     kind = value.get("type")
-    if not isinstance(kind, str) or "role" in value and kind != "chat":
+    if not isinstance(kind, str) or ("role" in value and kind != "chat"):
         return None
     if isinstance(value.get("data"), dict):
         return _role(kind, value["data"])

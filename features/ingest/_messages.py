@@ -16,6 +16,7 @@ from typing import Any
 from features.events import ContractError, EventKind
 from features.ingest._content import (
     arguments_of,
+    as_json,
     attachments_of,
     confidence_of,
     error_of,
@@ -206,10 +207,11 @@ class MessageReader:
             yield ".plan", EventKind.PLAN, body
         said, calls = _said(message), list(self._called(name, message))
         sure = _confidence(message) if kind is EventKind.AGENT_MESSAGE else {}
-        if said["text"] or "content" in said or not calls:
+        if said["text"] or "attachments" in said or not calls:
             yield "", kind, said | sure
-        else:
-            calls[0][2].update(sure)
+        else:  # nothing was said; what the content holds beside calls stays with them
+            del said["text"]
+            calls[0][2].update(said | sure)
         yield from calls
         yield from _usage(message)
 
@@ -246,6 +248,9 @@ class MessageReader:
 
     def _result(self, message: Wire) -> Wire:
         said = _said(message)
+        content = message.get("content")
+        if not said["text"] and content and "attachments" not in said:
+            said["text"] = as_json(content)  # it did answer, if not in words
         body = {
             **self._calls.close(
                 identifier(message.get("tool_call_id")),

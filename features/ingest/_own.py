@@ -40,7 +40,7 @@ def number_of(value: Any) -> Any:
         return value
 
 
-def own(attributes: Mapping[str, Any], span_id: str, ended: datetime | None) -> Own:
+def own(attributes: Mapping[Any, Any], span_id: str, ended: datetime | None) -> Own:
     """Return what `attributes` of a span say in our words.
 
     Parameters

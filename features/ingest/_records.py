@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from features.ingest._arrays import elements
-from features.ingest._intake import Intake
-from features.ingest._sources import MalformedLineError, RecordError
+from features.ingest._intake import MAX_DEPTH, Intake
+from features.ingest._observation import Observation
+from features.ingest._sources import RecordError
 
 
 def records(intake: Intake) -> Iterator[tuple[int, Any]]:
     """Yield (line, value) of each record of the source; refuse what is malformed.
 
-    A line may hold one record or a list of them; the whole file may be one array, or
-    one record laid out over many lines.
+    A line that holds a list holds several records.
     """
-    if not intake.source.is_array:
-        for line, value in intake.decoded(intake.source.lines()):
-            yield from ((line, item) for item in _items(value))
-        return
-    try:
-        yield from intake.decoded(elements(intake.source))
-    except MalformedLineError as error:
-        intake.refuse(intake.source.number, str(error))
+    for line, value in intake.records():
+        yield from ((line, item) for item in _items(value))
 
 
 def _items(value: Any) -> list[Any]:
@@ -64,3 +57,42 @@ def need(record: Any, name: str, field: str, *, what: str) -> str:
     raise RecordError(
         field=f"{name}.{field}", expected=f"{what} (text) in `{field}`", found=found
     )
+
+
+def check_depth(value: Any, name: str) -> None:
+    """Raise if `value` is nested deeper than an event may be.
+
+    Raises
+    ------
+    RecordError
+        Above `MAX_DEPTH` levels.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return
+    raise RecordError(
+        field=name, expected=f"at most {MAX_DEPTH} levels of nesting", found="more"
+    )
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def each(
+    intake: Intake,
+    placed: Iterable[tuple[int, Any]],
+    translate: Callable[[Any], Iterable[Observation]],
+) -> Iterator[tuple[int, Observation]]:
+    """Yield (line, observation) of what `translate` makes; refuse what it refuses."""
+    for line, record in placed:
+        try:
+            told = list(translate(record))
+        except RecordError as error:
+            intake.refuse(line, error)
+        else:
+            yield from ((line, observation) for observation in told)

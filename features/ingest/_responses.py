@@ -126,35 +126,24 @@ def _add_call(turn: _Turn, item: Wire) -> list[Wire]:
     name = item.get("name") or str(item["type"]).removesuffix(_CALL)
     call_id = taken(item, ("call_id", "id"))
     asked = next((n for n in _ASKED if n in item), "")
+    answered = next((n for n in _ANSWERED if item.get(n) is not None), "")
     function = {"name": name, "arguments": item.get(asked)}
     turn.calls.append({"id": call_id, "function": function})
-    known = {"name", "call_id", asked}
+    known = {"name", "call_id", asked, answered}
     turn.items.append({k: v for k, v in item.items() if k not in known})
-    answered = next((n for n in _ANSWERED if item.get(n) is not None), None)
-    if answered is None and item.get("status") not in _FAILED:
+    if not answered and item.get("status") not in _FAILED:
         return []
-    turn.items[-1].pop(answered, None)
-    return [
-        {
-            "role": "tool",
-            "tool_call_id": call_id,
-            "content": item.get(answered or ""),
-            "error": item.get("error") or item.get("status") in _FAILED,
-        }
-    ]
+    result = {"tool_call_id": call_id, "content": item.get(answered)}
+    return [{"role": "tool"} | result | _failed(item)]
+
+
+def _failed(item: Mapping[str, Any]) -> Wire:
+    error = item.get("error") or item.get("status") in _FAILED
+    return {"error": error} if error else {}
 
 
 def _output(item: Wire) -> Wire:
-    rest = {k: v for k, v in item.items() if k not in {"output", "call_id"}}
-    failed = {"error": True} if item.get("status") in _FAILED else {}
-    told = {"tool_call_id": taken(item, ("call_id", "id")), "content": item["output"]}
-    return (
-        {"role": "tool"} | rest | failed | told
-        if "output" in item
-        else rest
-        | {
-            "role": "tool",
-            "tool_call_id": told["tool_call_id"],
-            "content": None,
-        }
-    )
+    rest = {k: v for k, v in item.items() if k not in {"output", "call_id", "error"}}
+    call_id = taken(item, ("call_id", "id"))
+    result = {"tool_call_id": call_id, "content": item.get("output")}
+    return rest | {"role": "tool"} | result | _failed(item)

@@ -8,25 +8,37 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from features.ingest._messages import Wire
+from features.ingest._sources import RecordError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NANOS_END = 2**64  # the wire's own limit, in the year 2554
 _SHOWN = 60
 
 
-class MalformedSpanError(ValueError):
+class MalformedSpanError(RecordError):
     """A span, log record or container that is not what OTLP says it is."""
 
     def __init__(self, *, place: str, expected: str, found: Any) -> None:
         shown = found if isinstance(found, str) else _shown(found)
-        super().__init__(f"`{place}` must be {expected}, found {shown}")
+        super().__init__(
+            field=place,
+            expected=f"`{place}` to be {expected}",
+            found=shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…",
+        )
+        self._told = (place, expected, found)
+
+    def within(self, place: str) -> MalformedSpanError:
+        """Return the same error with its field inside of `place`."""
+        inner, expected, found = self._told
+        return MalformedSpanError(
+            place=f"{place}.{inner}" if inner else place, expected=expected, found=found
+        )
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict | list):
         return f"a {type(value).__name__} of {len(value)}"
-    text = repr(value) if value is not None else "nothing"
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return repr(value) if value is not None else "nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,21 +124,7 @@ class Record:
     resource: Wire = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
-    """What one export request holds.
-
-    Attributes
-    ----------
-    spans, records : list
-        In the request's order.
-    faults : list of str
-        What is malformed; each cost itself alone.
-    """
-
-    spans: list[Span] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
+Item = Span | Record | MalformedSpanError  # of an export request, sound or not
 
 
 def time_of_nanos(value: Any, place: str) -> datetime | None:

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import IO, NamedTuple
+from operator import itemgetter
+from typing import IO, Any, NamedTuple
 
 from features.events import AgentEvent
 from features.ingest._conversation import Conversation
 from features.ingest._intake import Intake
-from features.ingest._messages import Wire
 from features.ingest._observation import Evaluation, Observation
 
 _IN_MEMORY = 32 * 2**20  # bytes of spans set aside before they go to disk
@@ -103,35 +103,35 @@ class Traces:
         first = spans[0]
         refuse = partial(self._intakes[first.intake].refuse, first.line)
         conversation = Conversation(task_id, refuse)
-        for told, wires in _told_in_order(conversation, spans):
-            intake = self._intakes[told.intake]
+        places = {id(told.observation): told for told in spans}
+        for observation, judged in in_order(told.observation for told in spans):
+            told = places[id(observation)]
+            if judged is None:
+                wires = conversation.take(observation)
+            else:
+                wires = conversation.judge(judged, observation.trace_id)
             for wire in wires:
-                event = intake.event(told.line, wire)
+                event = self._intakes[told.intake].event(told.line, wire)
                 if event is not None:
                     yield event
 
 
-def _told_in_order(
-    conversation: Conversation, spans: Sequence[_Told]
-) -> Iterator[tuple[_Told, list[Wire]]]:
-    """Yield what each span and each judgement adds, in the order they were known."""
-    moments: list[tuple[datetime, datetime, int, _Told, Evaluation | None]] = []
-    for told in spans:
-        span = told.observation
+def in_order(
+    told: Iterable[Observation],
+) -> list[tuple[Observation, Evaluation | None]]:
+    """Return spans and their judgements in the order in which they were known."""
+    moments: list[tuple[tuple[Any, ...], Observation, Evaluation | None]] = []
+    for place, span in enumerate(told):
         ended = span.ended or span.started or _NEVER
-        began = span.started or ended
+        began = (span.started or ended).timestamp()
         # Of spans that end together the inner one, which began later, was first.
-        moments.append((ended, began, len(moments), told, None))
+        moments.append(((ended, 0, -began, place), span, None))
         moments += [
-            (judged.at or _LAST, _LAST, len(moments), told, judged)
+            ((judged.at or _LAST, 1, 0.0, place), span, judged)
             for judged in span.evaluations
         ]
-    moments.sort(key=lambda m: (m[0], m[4] is not None, -m[1].timestamp(), m[2]))
-    for _, _, _, told, judged in moments:
-        if judged is None:
-            yield told, conversation.take(told.observation)
-        else:
-            yield told, conversation.judge(judged, told.observation.trace_id)
+    moments.sort(key=itemgetter(0))
+    return [(span, judged) for _, span, judged in moments]
 
 
 def traced(

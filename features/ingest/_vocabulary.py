@@ -1,8 +1,9 @@
 """What a model or an agent was given and answered, in any vocabulary, as messages.
 
-Understood are chat completions, the items of the Responses API, LangChain messages, and
-what holds them: lists, `messages`, `choices`, `generations`, the fields of a chain.
-Anything else is the message itself, verbatim.
+Understood are chat completions, the items of the Responses API, blocks of the Messages
+API, parts of the GenAI conventions, LangChain messages, and what holds them: lists,
+`messages`, `choices`, `generations`, the fields of a chain. Anything else is the
+message itself, verbatim.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from features.ingest import _langchain
+from features.ingest import _blocks, _genai_messages, _langchain
 from features.ingest._content import attachments_of, text_of
 from features.ingest._messages import SYSTEM_ROLES, Wire, taken
 from features.ingest._responses import is_item, messages_of_items
@@ -20,6 +21,12 @@ USER, AGENT = "user", "assistant"
 
 _DEPTH = 6  # of containers in containers; deeper, a value is taken as it is
 _HOLDERS = ("messages", "generations", "choices", "output", "input", "message")
+# Answers of OpenAI, which may hold no message.
+_ANSWERS = {
+    "response": "output",
+    "chat.completion": "choices",
+    "text_completion": "choices",
+}
 _WORDS = {
     USER: ("input", "question", "query", "prompt", "request", "text", "content"),
     AGENT: (
@@ -116,6 +123,11 @@ def is_said(value: Any) -> bool:
     return _has_role(value) or _langchain.role_of(value) is not None or is_item(value)
 
 
+def said(value: Any) -> list[Wire]:
+    """Return the chat messages that `value` is; none if it is no message."""
+    return _messages([value]) if is_said(value) else []
+
+
 def _has_role(value: Wire) -> bool:
     return isinstance(value.get("role"), str) and _langchain.role_of(value) is None
 
@@ -127,8 +139,10 @@ def _messages(values: Sequence[Wire]) -> list[Wire]:
 def _said(value: Wire) -> list[Wire]:
     role = _langchain.role_of(value)
     if role is not None:
-        return [settled(_langchain.message_of(value, role))]
-    return [settled(dict(value))]
+        value = _langchain.message_of(value, role)
+    elif isinstance(value.get("parts"), list):
+        return _genai_messages.chat_messages([value], str(value["role"]))
+    return [settled(message) for message in _blocks.chat_messages(dict(value))]
 
 
 def settled(message: Wire) -> Wire:
@@ -186,14 +200,15 @@ def _role(who: str) -> str:
 
 def _object(value: Wire, role: str, depth: int) -> Told:
     """Return the messages of the first field that holds any, or the words of one."""
-    holder = next((n for n in _HOLDERS if _holds(value.get(n))), None)
+    answer = _ANSWERS.get(str(value.get("object")))
+    holder = answer or next((n for n in _HOLDERS if _holds(value.get(n))), None)
     if holder is None:
         return _plain(value, role)
     rest = {k: v for k, v in value.items() if k != holder}
     if holder in {"generations", "choices"}:
-        found = _candidates(value[holder], rest, holder)
+        found = _candidates(value.get(holder), rest, holder)
     else:
-        inner = told(value[holder], role, depth - 1)
+        inner = told(value.get(holder), role, depth - 1)
         found = Told(inner.messages, inner.rest | rest)
     return _with_system(found) if role == USER else found
 
@@ -206,7 +221,14 @@ def _holds(value: Any) -> bool:
         value = value[0]
     if _is_pair(value):
         return True
-    return is_said(value) or (isinstance(value, dict) and "message" in value)
+    return is_said(value) or _is_candidate(value)
+
+
+def _is_candidate(value: Any) -> bool:
+    """Return whether `value` is one of several answers."""
+    if not isinstance(value, dict):
+        return False
+    return "message" in value or {"text", "generation_info"} <= value.keys()
 
 
 def _candidates(values: Any, rest: Wire, name: str) -> Told:
@@ -217,14 +239,24 @@ def _candidates(values: Any, rest: Wire, name: str) -> Told:
         first = first[0]
     if others:
         rest = {**rest, name: values}
-    message = first.get("message") if isinstance(first, dict) else None
-    if not is_said(message):
-        return Told(_messages([first]) if is_said(first) else [], rest)
+    if not isinstance(first, dict) or not is_said(first.get("message")):
+        return _text_candidate(first, rest)
     beside = {k: v for k, v in first.items() if k not in {"message", "text"}}
     beside["logprobs"] = _logprobs(first)
-    said = _said(message)
+    said = _said(first["message"])
     said[-1] = {k: v for k, v in beside.items() if v is not None} | said[-1]
     return Told(said, rest)
+
+
+def _text_candidate(first: Any, rest: Wire) -> Told:
+    """Return an answer that is a text, as of models before there was chat."""
+    if is_said(first):
+        return Told(_messages([first]), rest)
+    if not isinstance(first, dict) or not isinstance(first.get("text"), str):
+        return Told([{"role": AGENT, "content": first}] if first else [], rest)
+    beside = {k: v for k, v in first.items() if k != "text"}
+    message = {"role": AGENT, "content": first["text"], "logprobs": _logprobs(first)}
+    return Told([beside | message], rest)
 
 
 def _logprobs(candidate: Mapping[str, Any]) -> Any:
@@ -253,26 +285,3 @@ def _plain(value: Wire, role: str) -> Told:
         return Told([{"role": role, "content": value}])
     rest = {k: v for k, v in value.items() if k != words}
     return Told([{"role": role, "content": value[words]}], rest)
-
-
-# --- usage ------------------------------------------------------------------
-
-_IN = ("input_tokens", "prompt_tokens", "input", "promptTokens", "inputTokens")
-_OUT = ("output_tokens", "completion_tokens", "output", "completionTokens")
-_COST = ("cost", "total_cost")
-
-
-def usage_of(raw: Any) -> Wire:
-    """Return tokens and cost as an event tells them, the log's own words under extra.
-
-    Empty where `raw` counts nothing.
-    """
-    if not isinstance(raw, dict):
-        return {}
-    counted = {
-        "tokens_in": taken(raw, _IN),
-        "tokens_out": taken(raw, _OUT),
-        "cost": taken(raw, _COST),
-    }
-    usage = {name: value for name, value in counted.items() if value is not None}
-    return usage | {"extra": raw} if usage else {}

@@ -1,187 +1,105 @@
-"""Chat-completions logs: a task per record, told as a list of messages.
+"""Chat-completions and Responses logs: a task per record, see `_lists`.
 
-A record is an object with ``messages``, or a bare list of messages; a line holds one
-record or a list of them, and a whole file may be one JSON array of records (or of the
-messages of one task). Facts and outcomes stand beside ``messages`` or under
-``metadata``; ``choices``, the answer of the last call, adds its message to the end. A
-record without an id is named by its file and line. Every other field is kept verbatim
-under ``extra`` of `task_started`, where no signal looks.
+The answer of the last call adds its messages to the end: ``choices``, or ``output``,
+beside ``messages`` (or ``input``) or under ``response``. A record without an id is
+named by its file and line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from features.events import AgentEvent, ContractError, EventKind
-from features.ingest._content import identifier, time_of
+from features.events import AgentEvent
 from features.ingest._intake import Intake
-from features.ingest._messages import Item, Wire, without_null
-from features.ingest._sources import Line
-from features.ingest._tasks import TaskRecord, task_events
+from features.ingest._lists import list_events
+from features.ingest._messages import Wire, without_null
+from features.ingest._responses import messages_of_items
 
 LOOKS_FOR = "an object with a list `messages`, or a list (of messages, or of such)"
-
-_IDS = ("task_id", "conversation_id", "id")
-_TIMES = ("created", "created_at", "timestamp")
-_NEEDED = ("needed_human", "need_human", "needed", "verdict")
-_GROUPS = ("group", "group_key", "customer", "customer_id", "user", "user_id")
-_FACTS = ("domain", "channel", "locale", "agent_id", "agent_version", "model")
-_ANSWERS = {"true": "yes", "false": "no"}
 
 
 def fits(value: Any) -> bool:
     """Return whether `value` looks like a record of this format."""
-    return isinstance(value, list) or (
-        isinstance(value, dict) and isinstance(value.get("messages"), list)
+    if isinstance(value, list):
+        return True
+    return isinstance(value, dict) and (
+        isinstance(value.get("messages"), list)
+        or (_is_answer(value.get("response")) and "input" in value)
+        or (value.get("object") == "response" and isinstance(value.get("output"), list))
     )
 
 
 def events(intake: Intake) -> Iterator[AgentEvent]:
     """Yield the events of the file, task by task, in file order."""
-    for line, index, value in _records(intake):
-        place = f"{intake.source.path.name}:{line}"
-        try:
-            record = _record(value, place if index is None else f"{place}.{index}")
-        except ContractError as error:
-            intake.refuse(line, error)
-        else:
-            yield from task_events(intake, line, record)
+    yield from list_events(intake, _pop_messages)
 
 
-# --- records of a file ------------------------------------------------------
-
-_Placed = tuple[int, int | None, Any]  # line, place in a list of records, record
-
-
-def _is_message(value: Any) -> bool:
-    return isinstance(value, dict) and "role" in value and "messages" not in value
-
-
-def _records(intake: Intake) -> Iterator[_Placed]:
-    if intake.source.is_array:
-        yield from _array_records(intake)
-        return
-    for line, value in intake.records():
-        if isinstance(value, list) and value and not _is_message(value[0]):
-            yield from ((line, index, item) for index, item in enumerate(value))
-        else:
-            yield line, None, value
-
-
-def _array_records(intake: Intake) -> Iterator[_Placed]:
-    messages = []
-    for index, (line, value) in enumerate(intake.records()):
-        if _is_message(value):
-            messages.append(value)
-        else:
-            yield line, index, value
-    if messages:
-        yield Line(intake.source.number, intake.source.offset), None, messages
-
-
-# --- one record -------------------------------------------------------------
-
-
-def _record(value: Any, place: str) -> TaskRecord:
-    """Return the task that `value` tells, named `place` where it has no id.
-
-    Raises
-    ------
-    ContractError
-        If it is neither an object nor a list, or has no messages.
-    """
-    if isinstance(value, list):
-        value = {"messages": value}
-    if not isinstance(value, dict):
-        raise ContractError(
-            field="record",
-            expected="an object with `messages`, or a list of messages",
-            found=type(value).__name__,
-        )
-    aside = value.get("metadata")
-    left = dict(aside if isinstance(aside, dict) else {}) | value
-    if isinstance(aside, dict):
-        del left["metadata"]
-    return TaskRecord(
-        task_id=_pop_identifier(left, _IDS) or place,
-        messages=_pop_messages(left),
-        created=next(filter(None, (time_of(left.get(n)) for n in _TIMES)), None),
-        outcomes=list(_pop_outcomes(left)),
-        facts=_pop_facts(left) | without_null({"extra": without_null(left) or None}),
+def _is_answer(value: Any) -> bool:
+    return isinstance(value, dict) and (
+        isinstance(value.get("choices"), list) or isinstance(value.get("output"), list)
     )
 
 
-def _pop_identifier(left: Wire, names: Iterable[str]) -> str | None:
-    """Take the first id under `names`; an object it is part of stays behind."""
-    for name in names:
-        found = identifier(left.get(name))
-        if found is not None:
-            if not isinstance(left[name], dict):
-                del left[name]
-            return found
-    return None
+def _pop_messages(left: Wire) -> Any:
+    """Take the messages, those of the answer at the end."""
+    given = left.get("response")
+    answer = dict(left.pop("response")) if _is_answer(given) else left
+    said = left.pop("messages", None)
+    if said is None and isinstance(answer.get("output"), list):
+        said = [*_pop_input(left), *_pop_output(answer)]
+    elif isinstance(said, list):
+        said = [*said, *_pop_choice(answer)]
+    if answer is not left:
+        left["response"] = answer
+    return said
 
 
-def _pop_messages(left: Wire) -> list[Any]:
-    """Take the messages, the one in ``choices`` at the end.
+def _pop_input(left: Wire) -> Iterator[Any]:
+    """Take what a Responses call was given."""
+    told, given = left.get("instructions"), left.get("input")
+    if isinstance(told, str):
+        del left["instructions"]
+        yield {"role": "system", "content": told}
+    if isinstance(given, str):
+        del left["input"]
+        yield {"role": "user", "content": given}
+    elif isinstance(given, list):
+        yield from _items(left.pop("input"))
 
-    Raises
-    ------
-    ContractError
-        If they are not a list with something in it.
-    """
-    messages = left.pop("messages", None)
-    if not isinstance(messages, list) or not messages:
-        raise ContractError(
-            field="messages",
-            expected="a list of at least one message",
-            found="an empty list" if messages == [] else type(messages).__name__,
-        )
-    choices = left.get("choices")
+
+def _pop_output(answer: Wire) -> list[Any]:
+    """Take what a Responses call answered, with what it spent."""
+    said = _items(answer.pop("output"))
+    if said and isinstance(said[-1], dict):
+        spent = {"usage": answer.pop("usage", None), "status": answer.get("status")}
+        said[-1] = said[-1] | without_null(spent)
+    return said
+
+
+def _items(items: list[Any]) -> list[Any]:
+    """Return Responses items as messages; what is no object is left to be refused."""
+    sound = [item for item in items if isinstance(item, dict)]
+    others = [item for item in items if not isinstance(item, dict)]
+    return [*messages_of_items(sound, _spoken), *others]
+
+
+def _spoken(item: Wire) -> list[Wire]:
+    """Return a message; the log-probabilities of its parts speak for the whole."""
+    content = item.get("content")
+    parts = [p for p in content if isinstance(p, dict)] if type(content) is list else []
+    given = [p["logprobs"] for p in parts if isinstance(p.get("logprobs"), list)]
+    told = [token for tokens in given for token in tokens]
+    return [item | ({"logprobs": {"content": told}} if told else {})]
+
+
+def _pop_choice(answer: Wire) -> Iterator[Wire]:
+    """Take the message in ``choices``, if there is exactly one."""
+    choices = answer.get("choices")
     first = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
     if not isinstance(first, dict) or not isinstance(first.get("message"), dict):
-        return messages
-    del left["choices"]
+        return
+    del answer["choices"]
     beside = {k: v for k, v in first.items() if k != "message"}
-    beside["usage"] = left.pop("usage", None)
-    return [*messages, without_null(beside) | without_null(first["message"])]
-
-
-def _pop_facts(left: Wire) -> Wire:
-    """Take the facts of the task; a whole number given as a name becomes text."""
-    given = {name: left.pop(name, None) for name in _FACTS}
-    facts = {
-        n: v if isinstance(v, dict) else identifier(v) or v for n, v in given.items()
-    }
-    facts["group"] = _pop_identifier(left, _GROUPS)
-    account = left.pop("account", None)
-    if isinstance(account, dict):
-        account = account | without_null({"id": identifier(account)})
-    elif account is not None:
-        account = {"id": identifier(account) or account}
-    return without_null(facts | {"account": account})
-
-
-def _pop_outcomes(left: Wire) -> Iterator[Item]:
-    """Take the verdict and the complaint."""
-    given = [left.pop(name, None) for name in _NEEDED]
-    verdicts = [_verdict(value) for value in given if value is not None]
-    if verdicts:
-        # Two that differ make an answer that the contract refuses and shows.
-        needed = " and ".join(sorted({body["needed"] for body in verdicts}))
-        yield "verdict", EventKind.VERDICT, verdicts[0] | {"needed": needed}
-    complaint = left.pop("complaint", None)
-    if isinstance(complaint, dict):
-        yield "complaint", EventKind.COMPLAINT, complaint
-    elif complaint not in (None, False):
-        body = {} if complaint is True else {"text": complaint}
-        yield "complaint", EventKind.COMPLAINT, body
-
-
-def _verdict(given: Any) -> Wire:
-    rest = dict(given) if isinstance(given, dict) else {"needed": given}
-    needed = rest.get("needed")
-    word = str(needed) if isinstance(needed, bool | str) else type(needed).__name__
-    answer = word.strip().lower()
-    return {"source": "log"} | rest | {"needed": _ANSWERS.get(answer, answer)}
+    beside["usage"] = answer.pop("usage", None)
+    yield without_null(beside) | without_null(first["message"])

@@ -22,9 +22,11 @@ from serving.api.answers import StepAnswer
 from serving.api.edge import PROBLEM_MEDIA, EdgeProblem, problem_json
 from serving.api.metrics import CONTENT_TYPE, Metrics
 from serving.api.operation import Call, Operation
+from serving.api.otlp import MAX_EXPORT_BYTES, Otlp
 from serving.api.reading import Refusal, check_sender, checked, collected, parsed
 from serving.api.surface import OPERATIONS
 from serving.engine import Engine
+from serving.engine.receiving import Receiver
 from serving.problems import Problem
 from serving.safely import Failure, attempt
 from serving.store.transaction import StoreError
@@ -46,7 +48,7 @@ class Api:
     ----------
     engine : Engine
         Answers the calls.
-    max_body_bytes, max_events : int
+    max_body_bytes, max_events, max_export_bytes : int
         Limits of one call.
     """
 
@@ -56,8 +58,10 @@ class Api:
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
         max_events: int = MAX_EVENTS,
+        max_export_bytes: int = MAX_EXPORT_BYTES,
     ) -> None:
         self._engine = engine
+        self._max_export_bytes = max_export_bytes
         self._max_body_bytes = max_body_bytes
         self._max_events = max_events
         self._metrics = Metrics(engine.queues, engine.health)
@@ -67,9 +71,14 @@ class Api:
         """Return every route, the hottest first."""
         return [
             *(self._route(operation) for operation in OPERATIONS),
+            *self._otlp().routes(),
             Route("/v1/openapi.json", self._openapi),
             Route("/metrics", self._scraped),
         ]
+
+    def _otlp(self) -> Otlp:
+        receiver = Receiver(self._engine, lambda answer: self._count(answer, None))
+        return Otlp(receiver, self._off_loop, max_bytes=self._max_export_bytes)
 
     def _route(self, operation: Operation) -> Route:
         return Route(
@@ -95,10 +104,11 @@ class Api:
 
         return endpoint
 
-    def _count(self, answer: Mapping[str, Any], started: float) -> None:
+    def _count(self, answer: Mapping[str, Any], started: float | None) -> None:
         decision = answer.get("decision")
         if decision is not None:
-            self._metrics.decided(decision, time.perf_counter() - started)
+            took = None if started is None else time.perf_counter() - started
+            self._metrics.decided(decision, took)
 
     # --- what comes in -------------------------------------------------------
 
@@ -160,6 +170,7 @@ def make_api(
     *,
     max_body_bytes: int = MAX_BODY_BYTES,
     max_events: int = MAX_EVENTS,
+    max_export_bytes: int = MAX_EXPORT_BYTES,
 ) -> Starlette:
     """Return the HTTP surface v1 over `engine`, as an ASGI application.
 
@@ -167,10 +178,15 @@ def make_api(
     ----------
     engine : Engine
         Answers the calls; on threads of their own, so that none waits for another.
-    max_body_bytes, max_events : int
+    max_body_bytes, max_events, max_export_bytes : int
         Limits of one call; the answer names the one that was passed.
     """
-    api = Api(engine, max_body_bytes=max_body_bytes, max_events=max_events)
+    api = Api(
+        engine,
+        max_body_bytes=max_body_bytes,
+        max_events=max_events,
+        max_export_bytes=max_export_bytes,
+    )
     errors = (Problem, Refusal, StoreError, HTTPException, ClientDisconnect)
     return Starlette(
         routes=api.routes(),

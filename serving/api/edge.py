@@ -19,6 +19,7 @@ class EdgeProblem(Enum):
     """What can be wrong before the engine is asked: slug, HTTP status, title."""
 
     MALFORMED_JSON = ("malformed-json", 400, "The body is not JSON")
+    MALFORMED_EXPORT = ("malformed-export", 400, "The export cannot be unpacked")
     FOREIGN_PAGE = ("foreign-page", 403, "Not from a page of another site")
     NO_SUCH_ADDRESS = ("no-such-address", 404, "Nothing has this address")
     NO_SUCH_METHOD = ("no-such-method", 405, "This address knows other methods")

@@ -57,11 +57,15 @@ class Metrics:
             registry=self._registry,
         )
 
-    def decided(self, decision: Mapping[str, Any], seconds: float) -> None:
-        """Count one decision, as the engine answers it, that took `seconds`."""
+    def decided(self, decision: Mapping[str, Any], seconds: float | None) -> None:
+        """Count one decision, as the engine answers it, that took `seconds`.
+
+        None where nobody waits for it: of spans that were received.
+        """
         effective = "true" if decision["effective"] else "false"
         self._decisions.labels(decision["action"], decision["source"], effective).inc()
-        self._latency.observe(seconds)
+        if seconds is not None:
+            self._latency.observe(seconds)
         if decision["risk"] is not None:
             self._risk.observe(decision["risk"])
 

@@ -22,6 +22,10 @@ _PLAIN = {
     "/metrics": ("metrics", "Metrics for Prometheus.", "text/plain"),
     "/v1/openapi.json": ("openapi", "This document.", "application/json"),
 }
+_EXPORTS = {
+    "/v1/traces": ("otlp_traces", "Spans of an instrumented agent, as OTLP/HTTP."),
+    "/v1/logs": ("otlp_logs", "Log records of an instrumented agent, as OTLP/HTTP."),
+}
 # What any call can meet, and any call with a body.
 _ALWAYS = (EdgeProblem.UNAVAILABLE,)
 _WITH_BODY = (
@@ -39,6 +43,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
         item = paths.setdefault(operation.path, {})
         item[operation.method.lower()] = _described(operation)
     paths |= {path: {"get": _plain(*said)} for path, said in _PLAIN.items()}
+    paths |= {path: {"post": _export(*said)} for path, said in _EXPORTS.items()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -58,6 +63,25 @@ def _plain(name: str, says: str, media: str) -> dict[str, Any]:
         "summary": says,
         "tags": ["platform"],
         "responses": {"200": {"description": says, "content": content}},
+    }
+
+
+def _export(name: str, says: str) -> dict[str, Any]:
+    """Return a call whose messages the OpenTelemetry protocol defines."""
+    media: dict[str, Any] = {"application/json": {}, "application/x-protobuf": {}}
+    taken = "What was not kept, and why, stands in its partial success."
+    kinds = (*_ALWAYS, *_WITH_BODY, EdgeProblem.MALFORMED_EXPORT)
+    return {
+        "operationId": name,
+        "summary": says,
+        "tags": ["agent"],
+        "requestBody": {"required": True, "content": media},
+        "responses": {
+            "200": {"description": taken, "content": media},
+            **_refusals(
+                kind for kind in kinds if kind is not EdgeProblem.MALFORMED_JSON
+            ),
+        },
     }
 
 
@@ -100,23 +124,29 @@ def _responses(operation: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {
         "200": {"description": operation.answer.__doc__, "content": content}
     }
-    problems = {PROBLEM_MEDIA: {"schema": _reference(ProblemAnswer)}}
-    for status, slugs in _problems(operation).items():
-        responses[status] = {"description": ", ".join(slugs), "content": problems}
-    return responses
+    return responses | _refusals(_kinds(operation))
 
 
-def _problems(operation: Operation) -> dict[str, list[str]]:
-    """Return the slugs of the problems of `operation`, by status."""
+def _refusals(kinds: Iterable[EdgeProblem | ProblemType]) -> dict[str, Any]:
+    """Return the answers that are problems, by status."""
+    content = {PROBLEM_MEDIA: {"schema": _reference(ProblemAnswer)}}
+    by_status: dict[str, list[str]] = {}
+    for kind in sorted(kinds, key=lambda kind: (kind.status, kind.slug)):
+        by_status.setdefault(str(kind.status), []).append(kind.slug)
+    return {
+        status: {"description": ", ".join(slugs), "content": content}
+        for status, slugs in by_status.items()
+    }
+
+
+def _kinds(operation: Operation) -> list[EdgeProblem | ProblemType]:
+    """Return the problems of `operation`."""
     kinds: list[EdgeProblem | ProblemType] = [*operation.problems, *_ALWAYS]
     if operation.body is not None:
         kinds += _WITH_BODY
     if operation.body is not None or operation.query is not None:
         kinds.append(ProblemType.MALFORMED_REQUEST)
-    by_status: dict[str, list[str]] = {}
-    for kind in sorted(kinds, key=lambda kind: (kind.status, kind.slug)):
-        by_status.setdefault(str(kind.status), []).append(kind.slug)
-    return by_status
+    return kinds
 
 
 def _in_path(operation: Operation) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from features.events import AgentEvent
 from serving.engine import scoring, views
 from serving.engine.calls import Answer, Calls, Clock, check_from_agent, check_outcome
 from serving.engine.checks import check, is_amount
@@ -16,6 +17,7 @@ from serving.engine.ownership import NEEDED, Ownership
 from serving.engine.steps import Steps, begin
 from serving.policy.rules import Policy
 from serving.problems import Problem, ProblemType
+from serving.store import log
 from serving.store.intake import Batch
 from serving.store.transaction import Reader, Store, Transaction
 
@@ -217,6 +219,14 @@ class Engine:
         )
 
     # --- reading -------------------------------------------------------------
+
+    def log(self, task_id: str) -> list[AgentEvent]:
+        """Return the events of a task in their order; none of one that is unknown."""
+        return self._read(
+            lambda reader: list(
+                log.history(reader, task_id, until=log.length(reader, task_id))
+            )
+        )
 
     def task(self, task_id: str) -> Answer:
         """Return how a task stands.

@@ -88,8 +88,12 @@ def _conversation(events: Sequence[AgentEvent]) -> tuple[Turn, ...]:
 
 
 def _started(events: Sequence[AgentEvent]) -> Mapping[str, Any]:
-    kinds = (EventKind.TASK_STARTED,)
-    return next((event.body for event in events if event.kind in kinds), {})
+    """Return what is known of the task; a later `task_started` adds to the first."""
+    started: dict[str, Any] = {}
+    for event in events:
+        if event.kind == EventKind.TASK_STARTED:
+            started |= event.body
+    return started
 
 
 def _request(events: Sequence[AgentEvent]) -> str:

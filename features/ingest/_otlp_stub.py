@@ -1,0 +1,1 @@
+def observations(*a, **k): return iter(())
