@@ -10,7 +10,6 @@ by task at the end, so that one endless task costs no operation per event.
 from __future__ import annotations
 
 import itertools
-
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -113,8 +112,7 @@ class Layout:
         ends = self._edges[-1] + np.cumsum(self.lengths[self._long] - self._depth)
         begins = [int(self._edges[-1]), *ends.tolist()]
         return [
-            (int(self.before[b]), slice(b, e))
-            for b, e in itertools.pairwise(begins)
+            (int(self.before[b]), slice(b, e)) for b, e in itertools.pairwise(begins)
         ]
 
     def accumulate(self, ufunc: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
@@ -122,9 +120,9 @@ class Layout:
         for past, now in self._steps:
             cells = values[now]
             ufunc(values[past], cells, out=cells)
-        for past, now in self._tails:
-            if past >= 0:
-                values[now.start] = ufunc(values[past], values[now.start])
+        for last, now in self._tails:
+            if last >= 0:
+                values[now.start] = ufunc(values[last], values[now.start])
             values[now] = ufunc.accumulate(values[now])
         return values
 

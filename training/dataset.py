@@ -102,11 +102,12 @@ class Snapshots:
 
 
 def _facts(events: pa.Table) -> dict[str, dict[str, Any]]:
-    """Return what each task's `task_started` say, by task; a later one adds to it."""
+    """Return what each task's `task_started` say, by task; a later one only adds."""
     started = events.filter(pc.equal(events["kind"], str(EventKind.TASK_STARTED)))
     facts: dict[str, dict[str, Any]] = {}
     for row in started.select(["task_id", "body"]).to_pylist():
-        facts.setdefault(row["task_id"], {}).update(orjson.loads(row["body"]))
+        known = facts.get(row["task_id"], {})
+        facts[row["task_id"]] = orjson.loads(row["body"]) | known
     return facts
 
 

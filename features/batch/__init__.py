@@ -1,6 +1,7 @@
 """Events table in, signals table out: from a log of any size to what models read."""
 
 from features.batch.columnar import signal_matrix, signals_table
+from features.batch.extract import Engine, Extraction, extract, local
 from features.batch.records import events_table
 from features.batch.table import (
     SCHEMA,
@@ -14,9 +15,13 @@ from features.batch.write import Progress, write_events
 
 __all__ = [
     "SCHEMA",
+    "Engine",
     "EventsTableError",
+    "Extraction",
     "Progress",
     "events_table",
+    "extract",
+    "local",
     "log_events",
     "read_events",
     "signal_matrix",

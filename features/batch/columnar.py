@@ -11,11 +11,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.aggregates import combined, leaves
-from features.batch.table import SOURCE_PREFIX, pieces, task_starts, without_outcomes
+from features.batch.table import (
+    ROWS_AT_ONCE,
+    SOURCE_PREFIX,
+    arrow,
+    numbers,
+    pieces,
+    task_starts,
+    without_outcomes,
+)
 from features.past import Column, Given, Layout, Past
 from features.signals import NAMES, SIGNALS
-
-ROWS_AT_ONCE = 1 << 16  # columns of this length fit the cache; changes no result
 
 _LEAVES = tuple(
     dict.fromkeys(leaf for signal in SIGNALS for leaf in leaves(signal.aggregate))
@@ -35,8 +41,7 @@ def _pasts(events: pa.Table, layout: Layout) -> dict[str, Past]:
     shared: dict[bytes, Given] = {}
     pasts = {}
     for name in SOURCES_USED:
-        column = events[SOURCE_PREFIX + name].to_numpy(zero_copy_only=False)
-        values = np.take(column, layout.rows)
+        values = np.take(numbers(events[SOURCE_PREFIX + name]), layout.rows)
         mask = ~np.isnan(values)
         given = shared.setdefault(mask.tobytes(), Given(layout, mask))
         pasts[name] = Past(layout, values, given)
@@ -104,6 +109,6 @@ SIGNALS_SCHEMA = pa.schema(
 
 def _table_of_block(events: pa.Table, layout: Layout) -> pa.Table:
     head = [events[field.name] for field in SIGNAL_HEAD[:-1]]
-    position = pa.array(np.take(layout.position, layout.cells))
-    signals = [pa.array(column) for column in _signals_of_block(events, layout)]
+    position = arrow(np.take(layout.position, layout.cells))
+    signals = [arrow(column) for column in _signals_of_block(events, layout)]
     return pa.table([*head, position, *signals], schema=SIGNALS_SCHEMA)

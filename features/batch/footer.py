@@ -121,7 +121,7 @@ def _encoded(kind: int, value: Any) -> bytes:
         case 12:
             return b"".join(_fields(value))
         case 8:
-            return _varint(len(value)) + value
+            return b"".join((_varint(len(value)), value))
         case 9 | 10:
             of, items = value
             few = len(items) < 15  # noqa: PLR2004 - what four bits can say

@@ -48,7 +48,8 @@ def encoded(event: AgentEvent) -> bytes:
 def decoded(line: bytes) -> Record:
     """Return the record of a line that `encoded` made."""
     head, _, body = line.partition(_HEAD_END)
-    return Record(*orjson.loads(head), body)
+    task_id, event_id, at, kind = orjson.loads(head)
+    return Record(task_id, event_id, at, kind, body)
 
 
 def task_key(task_id: str) -> bytes:

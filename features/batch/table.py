@@ -32,6 +32,11 @@ SCHEMA = pa.schema(
 )
 
 
+# What signals are computed from: all but the bodies, whose text was read at ingest.
+COMPUTED_FROM = [name for name in SCHEMA.names if name != "body"]
+ROWS_AT_ONCE = 1 << 16  # of a row group: columns of this length fit the cache
+
+
 class EventsTableError(ValueError):
     """A file that is not an events table of this version."""
 
@@ -110,6 +115,25 @@ def log_events(table: pa.Table) -> Iterator[AgentEvent]:
         )
 
 
+_NUMPY = {pa.float64(): np.float64, pa.int64(): np.int64, pa.uint8(): np.uint8}
+
+
+def arrow(values: NDArray[Any]) -> pa.Array:
+    """Return numbers as an Arrow array that shares their memory."""
+    data = np.ascontiguousarray(values)
+    kind = pa.from_numpy_dtype(data.dtype)
+    return pa.Array.from_buffers(kind, len(data), [None, pa.py_buffer(data)])
+
+
+def numbers(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return a column of numbers, NaN where it is null; the converse of `arrow`."""
+    array = column.combine_chunks()
+    if array.null_count:
+        array = pc.fill_null(array, np.nan)
+    data = np.frombuffer(array.buffers()[1] or b"", _NUMPY[array.type])
+    return data[array.offset : array.offset + len(array)]
+
+
 def starts_of(task_ids: NDArray[Any]) -> NDArray[np.int64]:
     """Return where each run of equal ids begins, shape (n_tasks,)."""
     changed = task_ids[1:] != task_ids[:-1]
@@ -121,8 +145,8 @@ def task_starts(table: pa.Table) -> NDArray[np.int64]:
     ids = table["task_id"].combine_chunks()
     if len(ids) == 0:
         return np.empty(0, dtype=np.int64)
-    changed = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
-    return np.flatnonzero(np.concatenate([[True], changed]))
+    changed = pa.chunked_array([pc.not_equal(ids[1:], ids[:-1]).cast(pa.uint8())])
+    return np.flatnonzero(np.concatenate([[1], numbers(changed)]))
 
 
 def pieces(starts: NDArray[np.int64], n_rows: int, most: int) -> list[tuple[int, int]]:

@@ -18,8 +18,10 @@ _AHEAD = 2  # jobs per process that are under way or wait
 
 def cores() -> int:
     """Return how many processes can run at once here."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (
-        os.cpu_count() or 1
+    return (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else (os.cpu_count() or 1)
     )
 
 
@@ -40,7 +42,7 @@ def mapped(
         return
     # Not forked: whoever calls may run threads, which a fork would leave half alive.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_stay_with)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_stay)
     try:
         waiting: deque[Future[Result]] = deque()
         for job in jobs:
@@ -53,7 +55,7 @@ def mapped(
         pool.shutdown(cancel_futures=True)
 
 
-def _stay_with() -> None:
+def _stay() -> None:
     """End this process when the one that started it is gone."""
     parent = multiprocessing.parent_process()
     if parent is not None:

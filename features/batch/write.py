@@ -16,13 +16,12 @@ import numpy as np
 from features.batch.files import join_parts, workspace, write_part
 from features.batch.records import encoded, table_of, task_key, tasks_of
 from features.batch.spill import Bucket, lines_of, spill
-from features.batch.table import SCHEMA, pieces
+from features.batch.table import ROWS_AT_ONCE, SCHEMA, pieces
 from features.batch.workers import mapped
 from features.events import AgentEvent
 
 Progress = Callable[[int, int | None], None]
 
-ROWS_AT_ONCE = 1 << 16  # rows of a row group, where tasks are not longer
 _SMALL = 4 << 20  # bytes of log below which nothing is spilled and no process started
 _AT_ONCE = 12 << 20  # bytes of log that one process holds
 _EVERY = 20_000

@@ -13,11 +13,24 @@ a log tells no time, events are a second apart and say ``at_synthetic``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from features.events import AgentEvent
-from features.ingest import anthropic, chat, jsonl, tau
+from features.ingest import (
+    anthropic,
+    chat,
+    jsonl,
+    langfuse,
+    langsmith,
+    mlflow,
+    openai_agents,
+    openinference,
+    otlp,
+    swe_agent,
+    tau,
+)
 from features.ingest._arrays import first_element
 from features.ingest._intake import Intake, Refusal
 from features.ingest._sources import (
@@ -58,7 +71,18 @@ class _Adapter(NamedTuple):
 # In the order in which they are tried: a tau run has `messages` too.
 _ADAPTERS: Mapping[str, _Adapter] = {
     "jsonl": _Adapter(jsonl.LOOKS_FOR, jsonl.fits, jsonl.events),
+    "otlp": _Adapter(otlp.LOOKS_FOR, otlp.fits, otlp.events),
+    "openinference": _Adapter(
+        openinference.LOOKS_FOR, openinference.fits, openinference.events
+    ),
+    "openai-agents": _Adapter(
+        openai_agents.LOOKS_FOR, openai_agents.fits, openai_agents.events
+    ),
+    "mlflow": _Adapter(mlflow.LOOKS_FOR, mlflow.fits, mlflow.events),
+    "langsmith": _Adapter(langsmith.LOOKS_FOR, langsmith.fits, langsmith.events),
+    "langfuse": _Adapter(langfuse.LOOKS_FOR, langfuse.fits, langfuse.events),
     "tau": _Adapter(tau.LOOKS_FOR, tau.fits, tau.events),
+    "swe-agent": _Adapter(swe_agent.LOOKS_FOR, swe_agent.fits, swe_agent.events),
     "anthropic": _Adapter(anthropic.LOOKS_FOR, anthropic.fits, anthropic.events),
     "chat": _Adapter(chat.LOOKS_FOR, chat.fits, chat.events),
 }
@@ -108,15 +132,15 @@ def _events(
     name: str, sources: Sequence[Path], on_refused: Callable[[Refusal], None]
 ) -> Iterator[AgentEvent]:
     seen: dict[str, str] = {}
-    traces = Traces()
-    for path in sources:
-        with opened(path) as source:
-            adapter = _ADAPTERS[_recognised(source) if name == AUTO else name]
-            intake = Intake(
-                source=source, on_refused=on_refused, traces=traces, seen=seen
-            )
-            yield from adapter.events(intake)
-    yield from traces.events()
+    with closing(Traces()) as traces:
+        for path in sources:
+            with opened(path) as source:
+                adapter = _ADAPTERS[_recognised(source) if name == AUTO else name]
+                intake = Intake(
+                    source=source, on_refused=on_refused, traces=traces, seen=seen
+                )
+                yield from adapter.events(intake)
+        yield from traces.events()
 
 
 def detect(path: Path) -> str:
@@ -134,6 +158,8 @@ def detect(path: Path) -> str:
 
 
 def _recognised(source: Source) -> str:
+    if otlp.fits_binary(source):
+        return "otlp"
     try:
         value = _sample(source)
     except MalformedLineError as error:

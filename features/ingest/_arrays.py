@@ -17,30 +17,27 @@ def elements(source: Source) -> Iterator[tuple[Line, bytes]]:
     MalformedLineError
         If the array is not closed at the end, or more follows it.
     """
-    begun = source.number
-    outline = Outline(line=begun)
+    outline = Outline(line=source.number)
     splitter = Splitter(
         outline=outline, limit=_sources.MAX_LINE_BYTES + 1, offset=source.offset
     )
-    rest = b""
-    for piece in source.pieces():
-        if outline.closed:
-            rest = rest or piece.strip()[:1]
-            continue
+    begun, pieces = source.number, source.pieces()
+    for piece in pieces:
         for line, offset, text in splitter.feed(piece):
             yield Line(line, offset), text
-        rest = bytes(splitter.element[:100]).strip() if outline.closed else b""
-    if not outline.closed:
+        if outline.closed:
+            break
+    else:
         raise MalformedLineError(
             field="array",
             expected=f"the array of line {begun} to be closed",
             found="its end",
         )
-    if rest:
+    if splitter.element.strip() or any(piece.strip() for piece in pieces):
         raise MalformedLineError(
             field="array",
             expected="nothing after the array",
-            found=f"more on line {outline.line}",
+            found=f"more after line {outline.line}",
         )
 
 

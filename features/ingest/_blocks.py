@@ -21,6 +21,7 @@ _OF_RESULT = frozenset({"type", "tool_use_id", "content"})
 
 
 def _kind(block: Any) -> str:
+    """Return the `type` of a block, empty where it has none."""
     kind = block.get("type") if isinstance(block, dict) else None
     return kind if isinstance(kind, str) else ""
 
@@ -69,16 +70,16 @@ def _parts(message: Wire) -> Iterator[Wire]:
 def _turn(role: Any, blocks: list[Any]) -> Wire:
     calls = [_call(block) for block in blocks if _kind(block).endswith(_CALL)]
     thoughts = [
-        block["thinking"]
+        text if isinstance(text := block.get("thinking"), str) else ""
         for block in blocks
-        if _kind(block) in _THOUGHT and isinstance(block.get("thinking"), str)
+        if _kind(block) in _THOUGHT
     ]
     return without_null(
         {
             "role": role,
             "content": blocks,
             "tool_calls": calls or None,
-            "reasoning": "\n".join(thoughts) or None,
+            "reasoning": "\n".join(thoughts) if thoughts else None,
         }
     )
 
@@ -94,17 +95,19 @@ def _result(block: Wire) -> Wire:
     content = block.get("content")
     if _kind(block) != _RESULT:
         beside["type"] = block["type"]
-    if _kind(content).endswith("_error"):
-        beside["error"] = {"type": str(content.get("error_code"))}
-    elif isinstance(content, dict) and _exit(content) != 0:
-        beside["error"] = {"type": "exit", "message": str(_exit(content))}
+    if isinstance(content, dict) and (error := _error(content)):
+        beside["error"] = error
     call_id = block.get("tool_use_id")
     return beside | {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-def _exit(content: Mapping[str, Any]) -> int:
+def _error(content: Mapping[str, Any]) -> Wire:
+    """Return the error that a server's tool tells in its result; empty if none."""
+    if _kind(content).endswith("_error"):
+        return {"type": str(content.get("error_code"))}
     code = content.get("return_code")
-    return code if type(code) is int else 0
+    is_bad = type(code) is int and code != 0
+    return {"type": "exit", "message": str(code)} if is_bad else {}
 
 
 def _other_calls(calls: Any, parts: list[Wire]) -> Any:

@@ -94,6 +94,7 @@ class Conversation:
     _began: dict[str, int] = field(default_factory=dict)  # trace -> place in said
     _spoken: set[str] = field(default_factory=set)  # traces with a model's messages
     _spans: set[str] = field(default_factory=set)
+    _answered: set[str] = field(default_factory=set)  # spans whose output was told
     _quotable: list[str] = field(default_factory=list)
     _threads: dict[str, Thread] = field(default_factory=dict)
     _latest: datetime | None = None
@@ -115,8 +116,8 @@ class Conversation:
 
         A span that was taken before adds nothing.
         """
-        place = f"{told.trace_id}/{told.span_id}"
-        if place in self._spans:
+        place = f"{told.trace_id}/{told.span_id}{told.piece}"
+        if place in self._spans or told.what is What.JUDGEMENT:
             return []
         self._spans.add(place)
         self._began.setdefault(told.trace_id, len(self._said.keys))
@@ -142,6 +143,7 @@ class Conversation:
 
     def _told(self, told: Observation) -> Iterator[Wire]:
         """Yield the events of a span that are new."""
+        is_run = told.what is What.AGENT
         match told.what:
             case What.MODEL:
                 yield from self._exchange(told)
@@ -154,19 +156,20 @@ class Conversation:
                 # What a run was asked and answered, unless its model's spans tell it.
                 if told.trace_id not in self._spoken:
                     yield from self._exchange(told)
-        if told.usage:
+        # What a run spent in all is what its model's spans spent.
+        if told.usage and (not is_run or told.trace_id not in self._spoken):
             yield self._wire(told, ".usage", EventKind.USAGE, dict(told.usage))
 
     def _with_extra(self, told: Observation, wires: list[Wire]) -> list[Wire]:
         """Return `wires` with the span's extra on the one it is most about."""
         error = None if told.what is What.TOOL else told.error
         extra = without_null({**told.extra, "error": error})
-        heard = f"{told.span_id}.in"
+        heard = f"{told.span_id}{told.piece}.in"
         mine = {w["kind"]: w for w in wires if not w["event_id"].startswith(heard)}
         main = next((mine[kind] for kind in _MAIN if kind in mine), None)
         if extra and main is not None:
             main["extra"] = {**main.get("extra", {}), "span": extra}
-        elif extra or not wires:
+        elif extra or not (wires or told.evaluations):
             body = {"what": str(told.what), "name": told.name, "extra": extra}
             wires.append(self._wire(told, "", SPAN, body))
         return wires
@@ -216,7 +219,9 @@ class Conversation:
         return not any(text in quoted for text in texts for quoted in self._quotable)
 
     def _answer(self, told: Observation, *, is_inner: bool) -> Iterator[Wire]:
-        """Yield the events of a span's output."""
+        """Yield the events of a span's output, unless a piece of it told them."""
+        if f"{told.trace_id}/{told.span_id}" in self._answered:
+            return
         time = self._time(told.ended or told.started)
         sure = without_null(
             {"confidence": told.confidence, "interpretations": told.interpretations}
@@ -250,18 +255,16 @@ class Conversation:
 
     def _facts_of(self, told: Observation, wires: Sequence[Wire]) -> Iterator[Wire]:
         """Yield `task_started`: at first, and again for facts that come later."""
-        facts = {k: v for k, v in told.facts.items() if k not in self._facts}
+        said = (w.get("text") for w in wires if w["kind"] == EventKind.USER_MESSAGE)
+        asked = {"text": next(filter(None, said), None), "system": _system(told)}
+        known = without_null({**told.facts, **asked})
+        facts = {k: v for k, v in known.items() if k not in self._facts}
         self._facts |= facts
-        if self._is_started and not without_null(facts):
+        if self._is_started and not facts:
             return
         body = facts | {"kind": EventKind.TASK_STARTED, "trace_id": told.trace_id}
-        event_id = f"{told.span_id}.facts"
-        if not self._is_started:
-            event_id = "start"
-            said = (w.get("text") for w in wires if w["kind"] == EventKind.USER_MESSAGE)
-            body["text"] = next(filter(None, said), None)
-            body["system"] = _system(told)
-        yield without_null(body) | self._head(event_id, told.started or told.ended)
+        place = f"{told.span_id}{told.piece}.facts" if self._is_started else "start"
+        yield body | self._head(place, told.started or told.ended)
 
     # --- bookkeeping --------------------------------------------------------
 
@@ -270,7 +273,11 @@ class Conversation:
         kind, trace_id = wire["kind"], str(wire.get("trace_id"))
         self._is_started = True
         if "span_id" in wire:
-            self._spans.add(f"{trace_id}/{wire['span_id']}")
+            span = f"{trace_id}/{wire['span_id']}"
+            piece = str(wire.get("piece", ""))
+            self._spans.add(span + piece)
+            if wire["event_id"].startswith(f"{wire['span_id']}{piece}.out"):
+                self._answered.add(span)
         if kind == EventKind.TASK_STARTED:
             self._facts = {**wire, **self._facts}
         if kind in _SAID:
@@ -300,6 +307,8 @@ class Conversation:
 
     def _placed(self, wire: Wire, told: Observation, suffix: str) -> Wire:
         """Return an event under a name that its span gives it."""
-        event_id = told.span_id + suffix
+        event_id = told.span_id + told.piece + suffix
         span = {"trace_id": told.trace_id, "span_id": told.span_id}
+        if told.piece:
+            span["piece"] = told.piece
         return wire | {"task_id": self.task_id, "event_id": event_id} | span

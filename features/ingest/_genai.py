@@ -48,7 +48,7 @@ def read(draft: Draft) -> None:
     ):
         return
     _read_what(draft)
-    _read_facts(draft)
+    read_facts(draft)
     read_messages(draft)
     _read_tool(draft)
     _read_documents(draft)
@@ -72,7 +72,8 @@ def guess_what(draft: Draft) -> None:
         draft.what = What.MODEL
 
 
-def _read_facts(draft: Draft) -> None:
+def read_facts(draft: Draft) -> None:
+    """Read which task, model and agent a span is of."""
     draft.is_task("gen_ai.conversation.id")
     model = draft.peek("gen_ai.response.model", "gen_ai.request.model")
     draft.fact("model", text_or_none(model))

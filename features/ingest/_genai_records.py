@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from features.ingest._dialects import read_names
 from features.ingest._draft import Draft
-from features.ingest._genai import EVALUATED, PREFIX, evaluation_of
+from features.ingest._genai import EVALUATED, PREFIX, evaluation_of, read_facts
 from features.ingest._genai_speech import CHOICE, DETAILS, is_spoken, read_messages
 from features.ingest._observation import Observation, What
 from features.ingest._spans import Record, Span
@@ -63,10 +64,12 @@ def _spoken(records: list[Record]) -> Observation:
         started=first.said.at,
         ended=last.said.at,
         events=[record.said for record in records],
+        resource=first.resource,
     )
     draft = Draft.of(span)
     draft.what, draft.piece = What.MODEL, _LOG
     read_messages(draft)
+    read_names(draft)
     return draft.observation()
 
 
@@ -82,27 +85,31 @@ def _told(record: Record) -> Observation:
         started=said.at,
         ended=said.at,
         attributes=said.attributes,
+        resource=record.resource,
     )
     draft = Draft.of(span)
     draft.what = What.MODEL if is_details else What.OTHER
     draft.piece = _LOG if is_details else f".{said.name}"
-    if is_details:
+    if is_details:  # its usage is the span's own
         read_messages(draft)
+    read_facts(draft)
+    read_names(draft)
     return draft.observation()
 
 
 def _judged(record: Record) -> Observation:
     at = record.said.at
-    place = f"{record.span_id or 'trace'}.{EVALUATED}"
     when = f"{at:%Y%m%dT%H%M%S.%f}" if at else ""
-    named = record.said.attributes.get("gen_ai.evaluation.name")
-    key = f"{place}.{named}.{when}"
-    about = record.span_id or None
+    name = f"{record.said.attributes.get('gen_ai.evaluation.name')}.{when}"
+    span_id = record.span_id or "trace"
+    key = f"{span_id}.{EVALUATED}.{name}"
+    judged = evaluation_of(record.said, about=record.span_id or None, key=key)
     return Observation(
         trace_id=record.trace_id,
-        span_id=key,
+        span_id=span_id,
+        piece=f".judged.{name}",
         what=What.OTHER,
         started=at,
         ended=at,
-        evaluations=[evaluation_of(record.said, about=about, key=key)],
+        evaluations=[judged],
     )

@@ -15,7 +15,7 @@ from features.ingest._genai_messages import (
     instructions_of,
     one_answer,
 )
-from features.ingest._messages import Wire, without_null
+from features.ingest._messages import without_null
 from features.ingest._spans import Moment
 
 DETAILS = "gen_ai.client.inference.operation.details"

@@ -148,9 +148,9 @@ class Intake:
                 error=str(error),
                 event_id=event_id,
                 offset=line.offset if isinstance(line, Line) else None,
-                field=told and told.field,
-                expected=told and told.expected,
-                found=told and told.found,
+                field=None if told is None else told.field,
+                expected=None if told is None else told.expected,
+                found=None if told is None else told.found,
             )
         )
 

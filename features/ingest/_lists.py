@@ -109,7 +109,7 @@ def _record(value: Any, place: str, said: Callable[[Wire], Any]) -> TaskRecord:
         task_id=_pop_identifier(left, _IDS) or place,
         messages=messages,
         created=next(filter(None, (time_of(left.get(n)) for n in _TIMES)), None),
-        outcomes=list(_pop_outcomes(left)),
+        outcomes=list(pop_outcomes(left)),
         facts=_pop_facts(left) | without_null({"extra": without_null(left) or None}),
     )
 
@@ -157,8 +157,8 @@ def _pop_facts(left: Wire) -> Wire:
     return without_null(facts | {"account": account})
 
 
-def _pop_outcomes(left: Wire) -> Iterator[Item]:
-    """Take the verdict and the complaint."""
+def pop_outcomes(left: Wire) -> Iterator[Item]:
+    """Take the verdict and the complaint out of a record; yield them as events."""
     given = [left.pop(name, None) for name in _NEEDED]
     verdicts = [_verdict(value) for value in given if value is not None]
     if verdicts:

@@ -35,6 +35,7 @@ OTHER = "message"  # kind of a message whose role we do not know
 
 TIME_FIELDS = ("timestamp", "created_at", "created")
 _REASONING = ("reasoning_content", "reasoning", "thinking")
+_CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _LATENCY = ("latency_ms", "duration_ms")
 _READ_FIELDS = {
     "role",
@@ -123,12 +124,20 @@ def _usage(message: Mapping[str, Any]) -> Iterator[Item]:
     usage = message.get("usage")
     if isinstance(usage, dict):
         body = {
-            "tokens_in": taken(usage, ("prompt_tokens", "input_tokens")),
+            "tokens_in": _tokens_in(usage),
             "tokens_out": taken(usage, ("completion_tokens", "output_tokens")),
             "cost": usage.get("cost"),
             "extra": usage,
         }
         yield ".usage", EventKind.USAGE, without_null(body)
+
+
+def _tokens_in(usage: Mapping[str, Any]) -> Any:
+    """Return all tokens given; `input_tokens` leaves out what a cache gave or took."""
+    given = taken(usage, ("prompt_tokens", "input_tokens"))
+    if usage.get("prompt_tokens") is not None or type(given) is not int:
+        return given
+    return given + sum(n for name in _CACHED if type(n := usage.get(name)) is int)
 
 
 @dataclass(slots=True)
@@ -201,17 +210,21 @@ class MessageReader:
 
     def _spoken(self, name: str, message: Wire, kind: EventKind) -> Iterator[Item]:
         """Yield what the user or the agent thought, said, called and spent."""
-        thought = text_of(taken(message, _REASONING))
-        if thought:
-            body = {"text": thought, "reasoning": True}
-            yield ".plan", EventKind.PLAN, body
+        thinking = taken(message, _REASONING)
+        thought = text_of(thinking)
         said, calls = _said(message), list(self._called(name, message))
         sure = _confidence(message) if kind is EventKind.AGENT_MESSAGE else {}
-        if said["text"] or "attachments" in said or not calls:
+        is_silent = not said["text"] and "attachments" not in said
+        only_thought = is_silent and thinking is not None and "content" in said
+        if thought or (only_thought and not calls):
+            body = {"text": thought, "reasoning": True}
+            if only_thought and not calls:
+                body |= {"content": said["content"]} | sure
+            yield ".plan", EventKind.PLAN, body
+        if is_silent and calls:  # what stands beside the calls stays with them
+            calls[0][2].update(without_null({"content": said.get("content")}) | sure)
+        elif not only_thought:
             yield "", kind, said | sure
-        else:  # nothing was said; what the content holds beside calls stays with them
-            del said["text"]
-            calls[0][2].update(said | sure)
         yield from calls
         yield from _usage(message)
 

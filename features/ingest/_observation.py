@@ -19,6 +19,7 @@ class What(StrEnum):
     RETRIEVAL = "retrieval"
     AGENT = "agent"  # a whole run or turn, around other spans
     OTHER = "other"  # anything else; kept, read by no signal
+    JUDGEMENT = "judgement"  # nothing: a judgement of others came alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

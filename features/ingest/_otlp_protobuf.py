@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -32,9 +31,9 @@ from features.ingest._spans import (
     time_of_nanos,
 )
 
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, LENGTH, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
-_VARINT_BYTES = 10
+VARINT_BYTES, MORE = 10, 0x80  # the last byte has its high bit clear
 _RESOURCE, _SCOPED = 1, 2  # fields of ResourceSpans and ResourceLogs
 _SCOPE, _ITEMS = 1, 2  # fields of ScopeSpans and ScopeLogs
 _ERROR = trace_pb2.Status.STATUS_CODE_ERROR
@@ -43,23 +42,30 @@ _ERROR = trace_pb2.Status.STATUS_CODE_ERROR
 # --- the wire ---------------------------------------------------------------
 
 
-def _broken(*, found: str, place: str = "message") -> MalformedSpanError:
+def broken(*, found: str, place: str = "message") -> MalformedSpanError:
+    """Return the error of bytes that are no OTLP in protobuf."""
     return MalformedSpanError(
         place=place, expected="an OTLP export request in protobuf", found=found
     )
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """Return a varint and where it ends."""
+def varint(data: memoryview, at: int) -> tuple[int, int]:
+    """Return a varint and where it ends.
+
+    Raises
+    ------
+    MalformedSpanError
+        If the data end within it, or it is too long.
+    """
     value = 0
-    for shift in range(_VARINT_BYTES):
+    for shift in range(VARINT_BYTES):
         if at + shift >= len(data):
-            raise _broken(found="its end within a number")
+            raise broken(found="its end within a number")
         byte = data[at + shift]
         value |= (byte & 0x7F) << (7 * shift)
-        if byte < 0x80:  # noqa: PLR2004 - the last byte has its high bit clear
+        if byte < MORE:
             return value, at + shift + 1
-    raise _broken(found=f"a number of more than {_VARINT_BYTES} bytes")
+    raise broken(found=f"a number of more than {VARINT_BYTES} bytes")
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
@@ -72,19 +78,19 @@ def fields(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     """
     at = 0
     while at < len(data):
-        tag, begin = _varint(data, at)
+        tag, begin = varint(data, at)
         wire = tag & 7
         if wire == _VARINT:
-            _, end = _varint(data, begin)
-        elif wire == _LENGTH:
-            size, begin = _varint(data, begin)
+            _, end = varint(data, begin)
+        elif wire == LENGTH:
+            size, begin = varint(data, begin)
             end = begin + size
         elif wire in _FIXED:
             end = begin + _FIXED[wire]
         else:
-            raise _broken(found=f"a field of wire type {wire}")
+            raise broken(found=f"a field of wire type {wire}")
         if end > len(data):
-            raise _broken(found=f"{len(data) - begin} of a field's {end - begin} bytes")
+            raise broken(found=f"{len(data) - begin} of a field's {end - begin} bytes")
         yield tag >> 3, wire, data[begin:end]
         at = end
 
@@ -182,8 +188,8 @@ def _record(data: bytes, resource: Wire, _: Wire) -> Record | None:
 
 def _reader(data: memoryview) -> Callable[[bytes, Wire, Wire], Span | Record | None]:
     """Return what reads `data`: a span begins with its id, a log record with a time."""
-    first = next(((n, wire) for n, wire, _ in fields(data)), (1, _LENGTH))
-    is_span = first[1] == _LENGTH and first[0] < 5  # noqa: PLR2004 - 5: a log's body
+    first = next(((n, wire) for n, wire, _ in fields(data)), (1, LENGTH))
+    is_span = first[1] == LENGTH and first[0] < 5  # noqa: PLR2004 - 5: a log's body
     return _span if is_span else _record
 
 
@@ -207,7 +213,7 @@ def _scoped(data: memoryview, resource: Wire, place: str) -> Iterator[Item]:
         except MalformedSpanError as error:
             yield error.within(f"{place}[{index}]")
         except (DecodeError, struct.error) as error:
-            yield _broken(found=str(error), place=f"{place}[{index}]")
+            yield broken(found=str(error), place=f"{place}[{index}]")
         else:
             if read is not None:
                 yield read
@@ -228,37 +234,14 @@ def items_of_resource(data: memoryview, place: str) -> Iterator[Item]:
     except MalformedSpanError as error:
         yield error.within(place)
     except DecodeError as error:
-        yield _broken(found=str(error), place=place)
+        yield broken(found=str(error), place=place)
 
 
 def items_of(body: bytes) -> Iterator[Item]:
     """Yield the spans, log records and faults of an export request in protobuf."""
     try:
         for index, (number_, wire, part) in enumerate(fields(memoryview(body))):
-            if (number_, wire) == (1, _LENGTH):
+            if (number_, wire) == (1, LENGTH):
                 yield from items_of_resource(part, f"resources[{index}]")
     except MalformedSpanError as error:
         yield error
-
-
-# --- files ------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Bytes:
-    """A stream of pieces, read by the number of bytes."""
-
-    pieces: Iterator[bytes]
-    offset: int = 0
-    _held: bytes = b""
-
-    def take(self, size: int) -> bytes:
-        """Return the next `size` bytes, fewer at the end."""
-        parts, found = [self._held], len(self._held)
-        while found < size and (piece := next(self.pieces, b"")):
-            parts.append(piece)
-            found += len(piece)
-        whole = b"".join(parts)
-        self._held = whole[size:]
-        self.offset += min(size, len(whole))
-        return whole[:size]

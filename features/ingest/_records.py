@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from features.ingest._intake import MAX_DEPTH, Intake
+from features.ingest._messages import Wire
 from features.ingest._observation import Observation
 from features.ingest._sources import RecordError
 
@@ -21,6 +22,12 @@ def records(intake: Intake) -> Iterator[tuple[int, Any]]:
 
 def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def objects(value: Any) -> list[Wire]:
+    """Return the objects in the list `value`; what is no object is left out."""
+    items = value if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, dict)]
 
 
 def first_of(value: Any) -> Mapping[str, Any]:

@@ -180,6 +180,8 @@ class Source:
         The line `head` begins on, from 1.
     offset : int
         The byte `head` begins at, from 0.
+    blank : bytes
+        The blank lines before `head`, up to a few: a binary file may begin so.
     """
 
     path: Path
@@ -187,6 +189,7 @@ class Source:
     head: bytes = b""
     number: int = 1
     offset: int = 0
+    blank: bytes = b""
     _ahead: BinaryIO = field(default_factory=io.BytesIO)
 
     def begin(self) -> None:
@@ -196,6 +199,7 @@ class Source:
         self.offset = len(line) - len(self.head)
         while self.head.isspace():
             self.offset += len(self.head)
+            self.blank = (self.blank + self.head)[:_MARGIN]
             self.head = self._line()
             self.number += 1
         if _is_open(self.head):
@@ -261,6 +265,23 @@ class Source:
                 piece += more
             yield piece
             piece = self._take(_PIECE)
+
+    def beginning(self, size: int) -> bytes:
+        """Return the first bytes of the file, `size` of them if it has so many.
+
+        What is left of the last line they are from is read as well, and kept.
+        """
+        known = self.blank + self.head[:size]
+        ahead = self._ahead.read()
+        while len(known) + len(ahead) < size and (line := self._line()):
+            ahead += line
+        self._ahead = io.BytesIO(ahead)
+        return (known + ahead[:size])[:size]
+
+    def everything(self) -> Iterator[bytes]:
+        """Yield the bytes of a binary file, in pieces."""
+        yield self.blank
+        yield from self.pieces()
 
     def _line(self) -> bytes:
         limit = MAX_LINE_BYTES + 1

@@ -50,6 +50,10 @@ class _Shelf:
         self._file.write(packed)
         self.size += len(packed)
 
+    def close(self) -> None:
+        """Let go of them unread."""
+        self._file.close()
+
     def take(self) -> Iterator[_Told]:
         """Yield all, in order, and let go of them."""
         with self._file as file:
@@ -84,6 +88,10 @@ class Traces:
                 tasks.setdefault(self._task_of(told), []).append(told)
             for task_id, spans in tasks.items():
                 yield from self._task(task_id, spans)
+
+    def close(self) -> None:
+        """Let go of what was set aside and not read."""
+        self._shelf.close()
 
     def _task_of(self, told: _Told) -> str:
         trace_id = told.observation.trace_id

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from features.ingest import _blocks, _genai_messages, _langchain
-from features.ingest._content import attachments_of, text_of
 from features.ingest._messages import SYSTEM_ROLES, Wire, taken
 from features.ingest._responses import is_item, messages_of_items
 
@@ -142,21 +141,7 @@ def _said(value: Wire) -> list[Wire]:
         value = _langchain.message_of(value, role)
     elif isinstance(value.get("parts"), list):
         return _genai_messages.chat_messages([value], str(value["role"]))
-    return [settled(message) for message in _blocks.chat_messages(dict(value))]
-
-
-def settled(message: Wire) -> Wire:
-    """Return `message` with its content beside it where that says nothing itself.
-
-    Parts that are all calls or reasoning are told by the fields of their own; as
-    content they would make the agent say nothing.
-    """
-    content = message.get("content")
-    if not isinstance(content, list) or message.get("role") != AGENT:
-        return _sure(message)
-    if text_of(content) or attachments_of(content) or not message.get("tool_calls"):
-        return _sure(message)
-    return {**message, "content": None} | ({"parts": content} if content else {})
+    return [_sure(message) for message in _blocks.chat_messages(dict(value))]
 
 
 def _sure(message: Wire) -> Wire:

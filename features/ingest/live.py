@@ -13,7 +13,7 @@ from features.ingest._conversation import Conversation
 from features.ingest._observation import Evaluation, Observation
 from features.ingest._spans import MalformedSpanError
 from features.ingest._traces import in_order
-from features.ingest._otlp_stub import observations
+from features.ingest.otlp import observations
 
 __all__ = [
     "Conversation",

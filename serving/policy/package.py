@@ -88,11 +88,11 @@ def _conversation(events: Sequence[AgentEvent]) -> tuple[Turn, ...]:
 
 
 def _started(events: Sequence[AgentEvent]) -> Mapping[str, Any]:
-    """Return what is known of the task; a later `task_started` adds to the first."""
+    """Return what is known of the task; a later `task_started` only adds."""
     started: dict[str, Any] = {}
     for event in events:
         if event.kind == EventKind.TASK_STARTED:
-            started |= event.body
+            started = {**event.body, **started}
     return started
 
 
