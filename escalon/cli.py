@@ -102,17 +102,38 @@ def ingest(
 
 @app.command()
 def features(
-    events: Annotated[Path, typer.Option("--events", help="Events table.")],
+    events: Annotated[Path, typer.Argument(help="Events table.")],
     out: Out = Path("signals.parquet"),
+    engine: Annotated[
+        str, typer.Option(help="local, or spark (needs the extra escalon[spark]).")
+    ] = "local",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes; as many as there are cores.")
+    ] = None,
+    master: Annotated[
+        str, typer.Option(envvar="ESCALON_SPARK_MASTER", help="Where Spark runs.")
+    ] = "local[*]",
+    full: Annotated[
+        bool, typer.Option("--full", help="Compute every task, changed or not.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compute every signal after every event.
 
-    Example: escalon features --events events.parquet --out signals.parquet
-    """
-    from escalon import logs
+    Over a log that has grown since OUT was written, only the tasks that changed are
+    computed; the others are taken from OUT.
 
-    logs.extract_features(events, target=out, as_json=as_json)
+    Example: escalon features events.parquet --out signals.parquet
+    """
+    from escalon import extracting
+
+    extracting.extract_features(
+        events,
+        target=out,
+        where=extracting.Where(engine=engine, jobs=jobs, master=master),
+        full=full,
+        as_json=as_json,
+    )
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,15 @@ import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -49,6 +58,80 @@ def progress(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
         with Progress(*columns, TimeElapsedColumn(), console=err) as bar:
             line = bar.add_task("starting")
             yield lambda step: bar.update(line, description=escape(step))
+
+
+@contextmanager
+def counting(doing: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Yield a function that shows how many events are done, the rate and time left.
+
+    On a terminal a bar that moves; elsewhere a line every few seconds on standard
+    error.
+    """
+    if not err.is_terminal:
+        yield _Lines(doing)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    rate = _Rate()
+    with Progress(*columns, console=err) as bar:
+        line = bar.add_task(doing, total=None, rate="")
+
+        def tell(done: int, total: int | None) -> None:
+            if rate.restarts(done):
+                bar.reset(line)
+            told = f"{rate.after(done):,.0f} events/s"
+            bar.update(line, completed=done, total=total, rate=told)
+
+        yield tell
+
+
+class _Rate:
+    """Events per second since the count last began at zero."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._done = 0
+
+    def restarts(self, done: int) -> bool:
+        """Return whether a new pass over the events has begun."""
+        if is_new := done < self._done:
+            self._began = time.monotonic()
+        self._done = done
+        return is_new
+
+    def after(self, done: int) -> float:
+        return done / max(time.monotonic() - self._began, 1e-9)
+
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class _Lines:
+    """Says how far it is, now and then."""
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+        self._said = time.monotonic()
+        self._rate = _Rate()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        self._rate.restarts(done)
+        now = time.monotonic()
+        if now - self._said < _SECONDS_BETWEEN_LINES:
+            return
+        self._said = now
+        rate = self._rate.after(done)
+        of = left = ""
+        if total is not None:
+            of = f" of {total:,}"
+            left = f", {(total - done) / rate:,.0f} s left" if rate else ""
+        err.print(f"  {self._doing}: {done:,}{of} events, {rate:,.0f}/s{left}")
 
 
 def print_json(value: Any) -> None:

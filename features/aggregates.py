@@ -9,7 +9,7 @@ last bit; `tests/parity` holds them to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, overload
 
@@ -429,20 +429,11 @@ def leaves(aggregate: Aggregate) -> Iterator[Leaf]:
             yield aggregate
 
 
-def combined(aggregate: Aggregate, values: dict[Leaf, Any], *, columns: bool) -> Any:
-    """Return the value of `aggregate`, given that of each of its leaves.
-
-    Parameters
-    ----------
-    values : dict
-        Value by leaf: a float each or, with `columns`, a column each.
-    """
+def combined(aggregate: Aggregate, columns: Mapping[Leaf, Column]) -> Column:
+    """Return the column of `aggregate`, given that of each of its leaves."""
     match aggregate:
         case Gap(a, b) | Ratio(a, b):
-            left = combined(a, values, columns=columns)
-            right = combined(b, values, columns=columns)
-            if columns:
-                return aggregate.combine_columns(left, right)
-            return aggregate.combine(left, right)
+            left, right = combined(a, columns), combined(b, columns)
+            return aggregate.combine_columns(left, right)
         case _:
-            return values[aggregate]
+            return columns[aggregate]

@@ -6,6 +6,8 @@ so the batch needs neither a sort nor a second reading of any text.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -18,9 +20,9 @@ from features.batch.table import (
     numbers,
     pieces,
     task_starts,
-    without_outcomes,
+    visible_rows,
 )
-from features.past import Column, Given, Layout, Past
+from features.past import Cells, Column, Given, Layout, Past
 from features.signals import NAMES, SIGNALS
 
 _LEAVES = tuple(
@@ -36,37 +38,37 @@ SIGNAL_HEAD = (
 )
 
 
-def _pasts(events: pa.Table, layout: Layout) -> dict[str, Past]:
+def source_columns(events: pa.Table) -> dict[str, Column]:
+    """Return the sources that signals use, NaN where an event gives none."""
+    return {name: numbers(events[SOURCE_PREFIX + name]) for name in SOURCES_USED}
+
+
+def _pasts(sources: dict[str, Column], layout: Layout, rows: Cells) -> dict[str, Past]:
     """Return the past of each source; those that give together share the work."""
     shared: dict[bytes, Given] = {}
     pasts = {}
-    for name in SOURCES_USED:
-        values = np.take(numbers(events[SOURCE_PREFIX + name]), layout.rows)
+    cells = rows[layout.rows]
+    for name, column in sources.items():
+        values = column[cells]
         mask = ~np.isnan(values)
         given = shared.setdefault(mask.tobytes(), Given(layout, mask))
         pasts[name] = Past(layout, values, given)
     return pasts
 
 
-def _signals_of_block(events: pa.Table, layout: Layout) -> list[Column]:
-    """Return each signal, shape (n_rows,), in the order of the rows."""
-    pasts = _pasts(events, layout)
+def _signals(sources: dict[str, Column], layout: Layout, rows: Cells) -> list[Column]:
+    """Return each signal, shape (n_rows,), after the events in `rows` of the table."""
+    pasts = _pasts(sources, layout, rows)
     values = {leaf: leaf.window(pasts[leaf.source]) for leaf in _LEAVES}
-    return [
-        np.take(combined(signal.aggregate, values, columns=True), layout.cells)
-        for signal in SIGNALS
-    ]
+    return [combined(signal.aggregate, values)[layout.cells] for signal in SIGNALS]
 
 
-def _blocks(events: pa.Table) -> list[tuple[pa.Table, Layout]]:
-    starts = task_starts(events)
-    lengths = np.diff(np.append(starts, events.num_rows))
-    found = []
-    for begin, end in pieces(starts, events.num_rows, ROWS_AT_ONCE):
+def _blocks(lengths: NDArray[np.int64], rows: Cells) -> Iterator[tuple[Layout, Cells]]:
+    """Yield tasks, as many as fit the cache, and their rows of the table."""
+    starts = np.cumsum(lengths) - lengths
+    for begin, end in pieces(starts, len(rows), ROWS_AT_ONCE):
         tasks = slice(*np.searchsorted(starts, [begin, end]))
-        block = events.slice(begin, end - begin)
-        found.append((block, Layout(lengths[tasks])))
-    return found
+        yield Layout(lengths[tasks]), rows[begin:end]
 
 
 def signal_matrix(events: pa.Table) -> NDArray[np.float64]:
@@ -77,12 +79,12 @@ def signal_matrix(events: pa.Table) -> NDArray[np.float64]:
     events : Table
         An events table without outcome events, grouped by task.
     """
+    sources = source_columns(events)
     matrix = np.empty((events.num_rows, len(SIGNALS)))
-    begin = 0
-    for block, layout in _blocks(events):
-        end = begin + block.num_rows
-        np.stack(_signals_of_block(block, layout), axis=1, out=matrix[begin:end])
-        begin = end
+    lengths = np.diff(np.append(task_starts(events), events.num_rows))
+    for layout, rows in _blocks(lengths, np.arange(events.num_rows)):
+        block = matrix[rows[0] : rows[-1] + 1]
+        np.stack(_signals(sources, layout, rows), axis=1, out=block)
     return matrix
 
 
@@ -95,20 +97,42 @@ def signals_table(events: pa.Table) -> pa.Table:
         Columns task_id, event_id, at, kind, position (0, 1, … in the task), then one
         float64 per signal, NaN where unknown; a row per non-outcome event, in order.
     """
-    blocks = [
-        _table_of_block(block, layout)
-        for block, layout in _blocks(without_outcomes(events))
-    ]
+    rows = visible_rows(events)
+    head = events.select(HEAD_COLUMNS).take(arrow(rows))
+    lengths = np.diff(np.append(task_starts(head), len(rows)))
+    return signals_of(source_columns(events), head, lengths, rows)
+
+
+def signals_of(
+    sources: dict[str, Column],
+    head: pa.Table,
+    lengths: NDArray[np.int64],
+    rows: Cells,
+) -> pa.Table:
+    """Return the signals table of some whole tasks of a log.
+
+    Parameters
+    ----------
+    sources : dict
+        The columns of the log that signals are computed from, see `source_columns`.
+    head : Table
+        The columns that both tables share, of the rows asked for.
+    lengths : ndarray of int, shape (n_tasks,)
+        How many of these rows each task has.
+    rows : ndarray of int, shape (n_rows,)
+        Where in the log they stand; tasks stand together, outcomes are left out.
+    """
+    blocks, begin = [], 0
+    for layout, block in _blocks(lengths, rows):
+        position = layout.position[layout.cells]
+        signals = [position, *_signals(sources, layout, block)]
+        columns = [*head.slice(begin, len(block)).columns, *map(arrow, signals)]
+        blocks.append(pa.table(columns, schema=SIGNALS_SCHEMA))
+        begin += len(block)
     return pa.concat_tables(blocks) if blocks else SIGNALS_SCHEMA.empty_table()
 
 
+HEAD_COLUMNS = [field.name for field in SIGNAL_HEAD[:-1]]
 SIGNALS_SCHEMA = pa.schema(
     [*SIGNAL_HEAD, *(pa.field(name, pa.float64()) for name in NAMES)]
 )
-
-
-def _table_of_block(events: pa.Table, layout: Layout) -> pa.Table:
-    head = [events[field.name] for field in SIGNAL_HEAD[:-1]]
-    position = arrow(np.take(layout.position, layout.cells))
-    signals = [arrow(column) for column in _signals_of_block(events, layout)]
-    return pa.table([*head, position, *signals], schema=SIGNALS_SCHEMA)

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.batch.columnar import SOURCES_USED
-from features.batch.table import SOURCE_PREFIX, numbers
+from features.batch.table import numbers
+from features.past import Cells, Column
 
 SIZE = 16  # bytes
 _TEXTS = ("event_id", "kind")
@@ -20,19 +20,28 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _FOLD = np.uint64(29)
 
 
-def task_digests(events: pa.Table, starts: NDArray[np.int64]) -> list[bytes]:
+def task_digests(
+    sources: dict[str, Column],
+    head: pa.Table,
+    lengths: NDArray[np.int64],
+    rows: Cells,
+) -> list[bytes]:
     """Return the digest of each task: of its events, their times and their sources.
 
-    It finds change, not a forger: whoever writes the table can write any number anyway.
+    Parameters are those of `columnar.signals_of`. Tells change, not forgery: whoever
+    writes the table can write any number anyway.
     """
-    texts = [_spans(events[name].combine_chunks()) for name in _TEXTS]
-    words = np.zeros(events.num_rows, dtype=np.uint64)
-    _mix(words, numbers(events["at"].cast(pa.int64())))
+    words: NDArray[np.uint64] = np.zeros(
+        max(map(len, sources.values())), dtype=np.uint64
+    )
+    for column in sources.values():
+        _mix(words, column)
+    words = words[rows]
+    texts = [_spans(head[name].combine_chunks()) for name in _TEXTS]
+    _mix(words, numbers(head["at"].cast(pa.int64())))
     for _, offsets in texts:
         _mix(words, np.diff(offsets))
-    for name in SOURCES_USED:
-        _mix(words, numbers(events[SOURCE_PREFIX + name]))
-    edges = np.append(starts, events.num_rows).tolist()
+    edges = np.concatenate([[0], np.cumsum(lengths)]).tolist()
     found = []
     for begin, end in pairwise(edges):
         digest = hashlib.blake2b(words[begin:end].tobytes(), digest_size=SIZE)

@@ -15,7 +15,7 @@ from features.batch.files import join_parts, workspace
 from features.batch.kept import StaleSignalsError, groups_between, layout_of_signals
 from features.batch.part import Done, Job, extract_part
 from features.batch.plan import Layout, Span, layout_of, packed
-from features.batch.table import ROWS_AT_ONCE, open_events
+from features.batch.table import ROWS_OF_A_PART, open_events
 from features.batch.workers import mapped
 from features.batch.write import Progress
 
@@ -112,7 +112,7 @@ def _jobs(
     earlier: tuple[Span, ...],
 ) -> Iterator[Job]:
     # An empty log has a table too: with its columns, and no row.
-    spans = list(packed(layout.spans, ROWS_AT_ONCE)) or [Span((), 0, b"", b"")]
+    spans = list(packed(layout.spans, ROWS_OF_A_PART)) or [Span((), 0, b"", b"")]
     for number, span in enumerate(spans):
         groups = groups_between(earlier, span.first, span.last)
         yield Job(

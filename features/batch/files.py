@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,12 +27,29 @@ def workspace(target: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def write_part(tables: Iterable[pa.Table], path: Path, schema: pa.Schema) -> int:
-    """Write each table as row groups of one file; return the row count."""
+def write_part(
+    tables: Iterable[pa.Table],
+    path: Path,
+    schema: pa.Schema,
+    *,
+    plain: Sequence[str] = (),
+) -> int:
+    """Write each table as row groups of one file; return the row count.
+
+    Parameters
+    ----------
+    plain : sequence of str
+        Columns of many different values: written as they are, without a dictionary.
+    """
     rows = 0
-    options = {"compression": "zstd", "compression_level": 1}
-    # Statistics of a hundred columns fill the footer, and nobody looks rows up by them.
-    with pq.ParquetWriter(path, schema, write_statistics=_LOOKED_UP, **options) as file:
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="lz4" if plain else "zstd",
+        use_dictionary=[name for name in schema.names if name not in set(plain)],
+        # Those of a hundred columns fill the footer, and nobody looks rows up by them.
+        write_statistics=_LOOKED_UP,
+    ) as file:
         for table in tables:
             file.write_table(table, row_group_size=max(1, table.num_rows))
             rows += table.num_rows

@@ -12,12 +12,17 @@ from features.batch.columnar import SIGNALS_SCHEMA
 from features.batch.digests import SIZE
 from features.batch.plan import Layout, Span, layout_of
 from features.batch.table import EventsTableError, arrow, task_starts
-from features.signals import schema_digest
+from features.signals import NAMES, schema_digest
 
 DIGEST = "task_digest"
 _FORMAT = "escalon.signals/1"
-FILE_SCHEMA = SIGNALS_SCHEMA.append(pa.field(DIGEST, pa.binary(SIZE))).with_metadata(
-    {"format": _FORMAT, "signals": schema_digest()}
+# Unknown is NaN, never null: readers and writers need not look for it.
+FILE_SCHEMA = pa.schema(
+    [
+        *(field.with_nullable(field.name not in NAMES) for field in SIGNALS_SCHEMA),
+        pa.field(DIGEST, pa.binary(SIZE)),
+    ],
+    metadata={"format": _FORMAT, "signals": schema_digest()},
 )
 
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.batch.columnar import signals_table
+from features.batch.columnar import HEAD_COLUMNS, signals_of, source_columns
 from features.batch.digests import task_digests
 from features.batch.files import write_part
 from features.batch.kept import DIGEST, FILE_SCHEMA, Kept
 from features.batch.table import (
     COMPUTED_FROM,
     ROWS_AT_ONCE,
+    ROWS_OF_A_PART,
     arrow,
     as_declared,
     open_events,
     task_starts,
-    without_outcomes,
+    visible_rows,
 )
+from features.signals import NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +76,9 @@ def extract_part(job: Job) -> Done:
         )
         tables = (
             work.signals(as_declared(job.events, table))
-            for table in whole_tasks(batches, ROWS_AT_ONCE)
+            for table in whole_tasks(batches, ROWS_OF_A_PART)
         )
-        write_part(tables, job.target, FILE_SCHEMA)
+        write_part(tables, job.target, FILE_SCHEMA, plain=NAMES)
     return Done(job.target, work.events, work.computed, work.kept)
 
 
@@ -106,22 +109,27 @@ class _Part:
     def signals(self, events: pa.Table) -> pa.Table:
         """Return the rows of the signals table for whole tasks of a log."""
         self.events += events.num_rows
-        events = without_outcomes(events)
-        starts = task_starts(events)
-        digests = task_digests(events, starts)
-        ids = events["task_id"].take(arrow(starts)).to_pylist()
+        sources, rows = source_columns(events), visible_rows(events)
+        head = events.select(HEAD_COLUMNS).take(arrow(rows))
+        starts = task_starts(head)
+        lengths = np.diff(np.append(starts, len(rows)))
+        digests = task_digests(sources, head, lengths, rows)
+        ids = head["task_id"].take(arrow(starts)).to_pylist()
         found = [self._kept.rows_of(*task) for task in zip(ids, digests, strict=True)]
-        is_kept = np.array([rows is not None for rows in found], dtype=bool)
+        is_kept = np.array([place is not None for place in found], dtype=bool)
         self.kept += int(is_kept.sum())
         self.computed += int((~is_kept).sum())
-        lengths = np.diff(np.append(starts, events.num_rows))
+        fresh = np.flatnonzero(np.repeat(~is_kept, lengths))
+        some = head if len(fresh) == len(rows) else head.take(arrow(fresh))
+        computed = signals_of(sources, some, lengths[~is_kept], rows[fresh])
+        computed = _with_digests(
+            computed, list(compress(digests, ~is_kept)), lengths[~is_kept]
+        )
         if not is_kept.any():
-            return _signals(events, digests, lengths)
-        fresh = events.take(arrow(np.flatnonzero(np.repeat(~is_kept, lengths))))
-        changed = np.flatnonzero(~is_kept)
-        computed = _signals(fresh, [digests[i] for i in changed], lengths[changed])
+            return computed
+        # Rows of both, in the order of the log.
         begins = np.cumsum(np.where(is_kept, 0, lengths)) - lengths
-        begins[is_kept] = [computed.num_rows + rows[0] for rows in found if rows]
+        begins[is_kept] = [computed.num_rows + place[0] for place in found if place]
         both = pa.concat_tables([computed, self._kept.table])
         return both.take(arrow(_ranges(begins, lengths)))
 
@@ -132,12 +140,11 @@ def _ranges(begins: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np
     return np.arange(lengths.sum()) + np.repeat(begins - ends + lengths, lengths)
 
 
-def _signals(
-    events: pa.Table, digests: list[bytes], lengths: NDArray[np.int64]
+def _with_digests(
+    signals: pa.Table, digests: list[bytes], lengths: NDArray[np.int64]
 ) -> pa.Table:
     field = FILE_SCHEMA.field(DIGEST)
     data = pa.py_buffer(b"".join(digests))
     values = pa.Array.from_buffers(field.type, len(digests), [None, data])
     column = values.take(arrow(np.repeat(np.arange(len(lengths)), lengths)))
-    table = signals_table(events).append_column(field, column)
-    return table.cast(FILE_SCHEMA)
+    return signals.append_column(field, column).cast(FILE_SCHEMA)

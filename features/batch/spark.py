@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -74,18 +75,29 @@ def _session(master: str) -> SparkSession:
         raise SparkMissingError(no_java)
     if master.startswith("local"):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder.master(master).appName("escalon features")
     for name, value in _configuration(master).items():
         builder = builder.config(name, value)
     try:
-        return builder.getOrCreate()
+        with _quiet():
+            return builder.getOrCreate()
     except PySparkRuntimeError as error:
         raise SparkMissingError(no_java) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep from the user what concerns pandas, which is not used here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="PySpark does not yet fully support")
+        yield
 
 
 def _configuration(master: str) -> dict[str, str]:
     found = {
         "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",
         # Two attempts at one part would write one file.
         "spark.speculation": "false",
@@ -119,8 +131,9 @@ def _run(
     rows = [(number, *_plain(job)) for number, job in enumerate(jobs)]
     # One job in a partition: so many are retried, and counted, alone.
     slices = session.sparkContext.parallelize(rows, len(rows))
-    frame = session.createDataFrame(slices, _JOB)
-    found = frame.mapInArrow(_work, _DONE).collect()
+    with _quiet():
+        frame = session.createDataFrame(slices, _JOB)
+        found = frame.mapInArrow(_work, _DONE).collect()
     for row in sorted(found, key=lambda row: row.number):
         if row.refused is not None:
             raise EventsTableError(row.refused)

@@ -23,7 +23,7 @@ from features.events import AgentEvent
 Progress = Callable[[int, int | None], None]
 
 _SMALL = 4 << 20  # bytes of log below which nothing is spilled and no process started
-_AT_ONCE = 12 << 20  # bytes of log that one process holds
+_AT_ONCE = 24 << 20  # bytes of log that one process holds
 _EVERY = 20_000
 
 

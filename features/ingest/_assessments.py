@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from features.ingest._content import arguments_of, identifier, text_of, time_of
@@ -13,11 +13,18 @@ from features.ingest._records import objects
 _KNOWN = {"assessment_name", "name", "rationale", "span_id"}
 
 
-def assessed(assessments: Any) -> Iterator[Evaluation]:
-    """Yield the judgements that `assessments` tell, but for those overridden."""
-    for raw in objects(assessments):
-        if raw.get("valid") is not False:
-            yield _judgement(raw)
+def assessed(assessments: Any) -> list[Evaluation]:
+    """Return the judgements that `assessments` tell, but for those overridden."""
+    return [_judgement(raw) for raw in objects(assessments) if _is_valid(raw)]
+
+
+def overridden(assessments: Any) -> list[Wire]:
+    """Return the assessments in whose place a later one stands, verbatim."""
+    return [raw for raw in objects(assessments) if not _is_valid(raw)]
+
+
+def _is_valid(raw: Wire) -> bool:
+    return raw.get("valid") is not False
 
 
 def _judgement(raw: Wire) -> Evaluation:

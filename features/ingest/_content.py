@@ -74,12 +74,21 @@ def attachments_of(content: Any) -> list[Mapping[str, Any]]:
 
 def arguments_of(raw: Any) -> Any:
     """Return a call's arguments: JSON text parsed, any other value verbatim."""
-    if not isinstance(raw, str):
+    if not isinstance(raw, str) or (len(raw) > _SCALAR and not _is_nested(raw)):
         return raw
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
         return raw
+
+
+# Longer text is decoded only if it begins like an object or a list, as then it was
+# weighed when its line was read (`_weight`).
+_SCALAR = 1_000
+
+
+def _is_nested(text: str) -> bool:
+    return text[:_SCALAR].lstrip()[:1] in ("{", "[")
 
 
 _BAD_STATUS = 400

@@ -125,8 +125,9 @@ def read_names(draft: Draft) -> None:
     draft.fact("group", identifier(draft.take(*_USERS)))
     draft.fact("model", text_or_none(_word(draft.peek(*_MODELS))))
     service = draft.span.resource.get("service.name")
-    if isinstance(service, str) and not service.startswith(_UNNAMED):
-        draft.fact("agent_id", service)
+    # Only a root may say so: inner spans end first, before one that names the agent.
+    if not draft.span.parent_id and isinstance(service, str):
+        draft.fact("agent_id", None if service.startswith(_UNNAMED) else service)
     draft.fact("agent_version", identifier(draft.span.resource.get("service.version")))
 
 

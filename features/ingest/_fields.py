@@ -60,7 +60,7 @@ def tool_of(name: str, given: Any, answered: Any, error: Wire | None) -> Wire:
         "tool": name or message.get("name"),
         "call_id": message.get("tool_call_id"),
         "arguments": arguments_of(_only(given, ("input", "arguments"))),
-        "text": text,
+        "text": text if result is not None else None,
         "error": error_of(beside | _flags(result), text),
         "content": result if isinstance(result, list) else None,
         "attachments": attachments_of(result) or None,

@@ -38,6 +38,7 @@ _OPERATIONS = {
     "plan": What.AGENT,
     "embeddings": What.OTHER,
 }
+_OF_MODELS = ("gen_ai.request.model", "gen_ai.prompt", "gen_ai.completion")
 _EVALUATION = "gen_ai.evaluation."
 
 
@@ -49,7 +50,8 @@ def read(draft: Draft) -> None:
         return
     _read_what(draft)
     read_facts(draft)
-    read_messages(draft)
+    if draft.what not in (What.TOOL, What.RETRIEVAL):
+        read_messages(draft)
     _read_tool(draft)
     _read_documents(draft)
     _read_usage(draft)
@@ -68,7 +70,7 @@ def guess_what(draft: Draft) -> None:
         return
     if draft.tool:
         draft.what = What.TOOL
-    elif draft.inputs or draft.outputs or draft.peek("gen_ai.request.model"):
+    elif draft.inputs or draft.outputs or draft.peek(*_OF_MODELS) is not None:
         draft.what = What.MODEL
 
 

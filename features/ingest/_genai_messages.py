@@ -17,8 +17,8 @@ from features.ingest._messages import Wire, without_null
 
 _CALL = frozenset({"type", "id", "name", "arguments"})
 _ANSWER = frozenset({"type", "id", "response", "result"})
-_THOUGHT = frozenset({"type", "content"})
-_PLAIN_TEXT = frozenset({"type", "content"})
+_THOUGHT = frozenset({"type", "content", "text"})
+_PLAIN_TEXT = ({"type", "content"}, {"type", "text"}, {"text"})
 _FLAGS = ("is_error", "isError", "error", "status", "status_code")
 
 
@@ -43,8 +43,8 @@ class _Parts:
             self._answer(part, answer, _ANSWER)
         elif kind == "server_tool_call_response":
             self._answer(part, part.get(kind), _ANSWER | {kind})
-        elif kind in ("reasoning", "thinking") and isinstance(
-            thought := part.get("content"), str
+        elif (
+            kind in ("reasoning", "thinking") and (thought := _words(part)) is not None
         ):
             self.thoughts.append(thought)
             self.is_lossy |= not part.keys() <= _THOUGHT
@@ -69,10 +69,15 @@ class _Parts:
         if len(self.content) != 1:
             return self.content or None
         only = self.content[0]
-        is_text = isinstance(only, dict) and only.get("type") == "text"
-        if is_text and only.keys() == _PLAIN_TEXT and isinstance(only["content"], str):
-            return only["content"]
+        is_plain = isinstance(only, dict) and set(only) in _PLAIN_TEXT
+        if is_plain and only.get("type", "text") == "text":
+            return self.content if (text := _words(only)) is None else text
         return self.content
+
+
+def _words(part: Mapping[str, Any]) -> str | None:
+    text = part.get("content", part.get("text"))
+    return text if isinstance(text, str) else None
 
 
 def _of_parts(message: Mapping[str, Any], role: str) -> list[Wire]:
@@ -113,9 +118,15 @@ def chat_messages(raw: Any, role: str) -> list[Any]:
         given = given["messages"]
     if isinstance(given, dict) and ("role" in given or "parts" in given):
         given = [given]
-    if not isinstance(given, list) or not any(map(_is_message, given)):
+    if not is_messages(given):
         return [{"role": role, "content": raw}]
     return [m for item in given for m in _one(item, role)]
+
+
+def is_messages(raw: Any) -> bool:
+    """Return whether `raw` is a list of messages with roles or parts, or its JSON."""
+    given = parsed(raw)
+    return isinstance(given, list) and any(map(_is_message, given))
 
 
 def _is_message(value: Any) -> bool:

@@ -13,6 +13,7 @@ from features.ingest._draft import Draft, nested, parsed, text_or_none
 from features.ingest._genai_messages import (
     chat_messages,
     instructions_of,
+    is_messages,
     one_answer,
 )
 from features.ingest._messages import without_null
@@ -74,14 +75,18 @@ def _read_system(draft: Draft) -> None:
 
 
 def _told(draft: Draft, names: Sequence[str], role: str) -> list[Any]:
-    """Take the messages of the first of `names` that has any."""
-    for name in names:
-        found = draft.take(name)
-        if found is None:  # told field by field: gen_ai.prompt.0.content
-            found = draft.take_nested(name)
-        if messages := chat_messages(found, role):
-            return [_from_fields(message) for message in messages]
-    return []
+    """Take the messages of the first of `names` that has any.
+
+    The names of the first generation hold values of any vocabulary too, which are read
+    after the conventions.
+    """
+    modern, old = names
+    found = draft.take(modern)
+    if found is None and is_messages(draft.peek(old)):
+        found = draft.take(old)
+    if found is None:  # told field by field: gen_ai.prompt.0.content
+        found = draft.take_nested(old)
+    return [_from_fields(message) for message in chat_messages(found, role)]
 
 
 def _from_fields(message: Any) -> Any:
@@ -152,7 +157,7 @@ def _messages_of(moment: Moment) -> list[Any]:
         body = {k: v for k, v in body.items() if k != "message"} | message
     elif message is not None:
         body = {k: v for k, v in body.items() if k != "message"} | {"content": message}
-    said = {k: v for k, v in body.items() if k not in _ABOUT_EVENT}
+    said = {k: v for k, v in body.items() if k != "event.name"}
     said["role"] = text_or_none(body.get("role")) or role
     if isinstance(calls := parsed(said.get("tool_calls")), list):
         said["tool_calls"] = calls
@@ -168,4 +173,5 @@ def _body(moment: Moment) -> Any:
     content = moment.attributes.get("gen_ai.event.content")
     if content is not None:
         return parsed(content)
-    return nested(moment.attributes.items()) if moment.attributes else None
+    told = [(k, v) for k, v in moment.attributes.items() if k not in _ABOUT_EVENT]
+    return nested(told) if told else None

@@ -21,6 +21,9 @@ MAX_EVENT_SIZE = 8 * 2**20  # characters and JSON values of one event
 MAX_DEPTH = 100  # far below what orjson can write back (254)
 
 
+_END = object()
+
+
 class OversizeEventError(RecordError):
     """An event too deep or too large to be stored and read again."""
 
@@ -70,17 +73,22 @@ def check_size(wire: Any) -> None:
     OversizeEventError
         Above `MAX_DEPTH` levels, or `MAX_EVENT_SIZE` characters and values.
     """
-    size, left = 0, [(wire, 0)]
-    while left:
-        value, depth = left.pop()
+    size = 0
+    inside: list[Iterator[Any]] = [iter((wire,))]
+    while inside:
+        value = next(inside[-1], _END)
+        depth = len(inside) - 1
+        if value is _END:
+            inside.pop()
+            continue
         size += 1
         if isinstance(value, str):
             size += len(value)
         elif isinstance(value, dict):
             size += sum(map(len, value))
-            left.extend((item, depth + 1) for item in value.values())
+            inside.append(iter(value.values()))
         elif isinstance(value, list):
-            left.extend((item, depth + 1) for item in value)
+            inside.append(iter(value))
         if depth > MAX_DEPTH or size > MAX_EVENT_SIZE:
             raise OversizeEventError(
                 field="event",

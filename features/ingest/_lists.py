@@ -16,8 +16,9 @@ from features.events import AgentEvent, ContractError, EventKind
 from features.ingest._content import identifier, time_of
 from features.ingest._intake import Intake
 from features.ingest._messages import Item, Wire, without_null
-from features.ingest._sources import Line
+from features.ingest._sources import MAX_WEIGHT, Line, RecordError
 from features.ingest._tasks import TaskRecord, task_events
+from features.ingest._weight import size_of
 
 _IDS = ("task_id", "conversation_id", "id")
 _TIMES = ("created", "created_at", "timestamp")
@@ -71,12 +72,22 @@ def _records(intake: Intake) -> Iterator[_Placed]:
 
 def _array_records(intake: Intake) -> Iterator[_Placed]:
     place = Line(intake.source.number, intake.source.offset)
-    messages = []
+    messages, size = [], 0
     for index, (line, value) in enumerate(intake.records()):
-        if is_message(value):
-            messages.append(value)
-        else:
+        if not is_message(value):
             yield line, index, value
+            continue
+        size += size_of(value)
+        if size > MAX_WEIGHT:
+            error = RecordError(
+                field="messages",
+                expected=f"the messages of one task in {MAX_WEIGHT} bytes of memory",
+                found="more",
+                advice="; put each task on a line of its own",
+            )
+            intake.refuse(place, error)
+            return
+        messages.append(value)
     if messages:
         yield place, None, messages
 

@@ -31,9 +31,9 @@ def observed(span: Span) -> Observation:
     _openinference.read(draft)
     _dialects.read_kind(draft)
     _genai.read(draft)
+    _genai.guess_what(draft)
     _dialects.read(draft)
     _dialects.read_names(draft)
-    _genai.guess_what(draft)
     if draft.what is What.TOOL:
         _settle_tool(draft)
     return draft.observation()

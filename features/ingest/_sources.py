@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Self
 import orjson
 
 from features.ingest._split import Outline
-from features.ingest._weight import exact_weight, weight
+from features.ingest._weight import is_heavy
 
 MAX_LINE_BYTES = 32 * 2**20
 MAX_WEIGHT = 64 * 2**20  # bytes that one line's values may occupy
@@ -137,7 +137,7 @@ def decode(line: bytes) -> Any:
         raise MalformedLineError(
             expected=f"at most {MAX_LINE_BYTES} bytes of JSON", found="more"
         )
-    if is_heavy(line):
+    if is_heavy(line, MAX_WEIGHT):
         raise MalformedLineError(
             expected=f"values that fit in {MAX_WEIGHT} bytes of memory",
             found=f"more in {len(line)} bytes of JSON",
@@ -149,11 +149,6 @@ def decode(line: bytes) -> Any:
         raise MalformedLineError(
             expected="one JSON value in UTF-8", found=str(error)
         ) from error
-
-
-def is_heavy(text: bytes) -> bool:
-    """Return whether the value of `text` may need more than `MAX_WEIGHT` bytes."""
-    return weight(text) > MAX_WEIGHT and exact_weight(text) > MAX_WEIGHT
 
 
 def _is_open(line: bytes) -> bool:
@@ -234,7 +229,7 @@ class Source:
             not whole
             or len(self.head) > MAX_LINE_BYTES
             or _is_open(b"[" + first[-_MARGIN:])
-            or is_heavy(self.head)
+            or is_heavy(self.head, MAX_WEIGHT)
         )
 
     def lines(self) -> Iterator[tuple[Line, bytes]]:
@@ -259,12 +254,16 @@ class Source:
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes from `head` on, in pieces, never cut after a backslash."""
-        piece = self._pop_head()
+        piece, escape = self._pop_head(), b""
         while piece:
-            while piece.endswith(b"\\") and (more := self._take(_PIECE)):
-                piece += more
-            yield piece
+            piece = escape + piece
+            # an odd one at the end belongs to what follows
+            is_odd = (len(piece) - len(piece.rstrip(b"\\"))) % 2 == 1
+            escape = b"\\" if is_odd else b""
+            yield piece[:-1] if is_odd else piece
             piece = self._take(_PIECE)
+        if escape:
+            yield escape
 
     def beginning(self, size: int) -> bytes:
         """Return the first bytes of the file, `size` of them if it has so many.
@@ -280,27 +279,44 @@ class Source:
 
     def everything(self) -> Iterator[bytes]:
         """Yield the bytes of a binary file, in pieces."""
-        yield self.blank
+        if self.blank:
+            yield self.blank
         yield from self.pieces()
 
     def _line(self) -> bytes:
         limit = MAX_LINE_BYTES + 1
-        return self._ahead.readline(limit) or self._guarded(self.stream.readline, limit)
+        return self._ahead.readline(limit) or self.stream.readline(limit)
 
     def _take(self, size: int) -> bytes:
-        return self._ahead.read(size) or self._guarded(self.stream.read, size)
+        return self._ahead.read(size) or self.stream.read(size)
 
     def _skip_line(self) -> int:
         """Read to the end of the line; return how many bytes that were."""
         size, piece = 0, b"\0"
         while piece and not piece.endswith(b"\n"):
-            piece = self._guarded(self.stream.readline, _PIECE)
+            piece = self.stream.readline(_PIECE)
             size += len(piece)
         return size
 
-    def _guarded(self, reader: Callable[[int], bytes], size: int) -> bytes:
-        with _readable(self.path):
-            return reader(size)
+
+class _Guarded(io.RawIOBase):
+    """Bytes whose reading fails with an error of ours."""
+
+    def __init__(self, path: Path, inner: BinaryIO | gzip.GzipFile) -> None:
+        super().__init__()
+        self._path = path
+        self._inner = inner
+
+    def readable(self) -> bool:
+        """Return that they can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer`; return how many bytes that were."""
+        with _readable(self._path):
+            piece = self._inner.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 @contextmanager
@@ -334,4 +350,5 @@ def _plain(path: Path, raw: io.BufferedReader) -> BinaryIO:
         raise BrokenGzipError(
             path, "gzip, as the name says", "other bytes; rename or compress it"
         )
-    return io.BufferedReader(gzip.GzipFile(fileobj=raw)) if zipped else raw
+    inner = gzip.GzipFile(fileobj=raw) if zipped else raw
+    return io.BufferedReader(_Guarded(path, inner), _PIECE)

@@ -65,9 +65,11 @@ def _vercel_input(draft: Draft) -> list[Any]:
 
 
 def _vercel_message(message: Any) -> list[Any]:
-    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(message, dict):
+        return [{"role": "user", "content": message}] if message is not None else []
+    content = message.get("content")
     if not isinstance(content, list):
-        return chat_messages([message], "user") if message is not None else []
+        return chat_messages([message], "user")
     parts = [_vercel_part(part) for part in content]
     rest = {k: v for k, v in message.items() if k != "content"}
     return chat_messages([rest | {"parts": parts}], "user")
@@ -91,8 +93,6 @@ def _vercel_part(part: Any) -> Any:
             | {"response": result}
             | _unread(part, {"toolCallId", "toolName", "output", "result"})
         )
-    if kind in ("text", "reasoning") and isinstance(part.get("text"), str):
-        return {"type": kind, "content": part["text"]} | _unread(part, {"text"})
     return part
 
 
@@ -206,7 +206,8 @@ def _gemini_part(part: Any) -> Any:
         said = {"id": answer.get("id"), "response": answer.get("response")}
         rest = _unread(part, {"function_response", "functionResponse"})
         return {"type": "tool_call_response"} | said | rest
-    if isinstance(text := part.get("text"), str):
-        kind = "reasoning" if part.get("thought") is True else "text"
-        return {"type": kind, "content": text} | _unread(part, {"text", "thought"})
+    if part.get("thought") is True and isinstance(text := part.get("text"), str):
+        return {"type": "reasoning", "content": text} | _unread(
+            part, {"text", "thought"}
+        )
     return part

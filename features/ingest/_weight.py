@@ -9,46 +9,81 @@ CPython 3.11 on 64 bits, rounded up, with what the decoder itself needs meanwhil
 from __future__ import annotations
 
 import re
+import sys
+from typing import Any
 
-_STRING_COST = 76  # header of a string that is not ASCII
-_SEPARATORS = {
-    # an item: its place in a list, a number, the decoder's node
-    b",": 56,
-    # an entry of an object: its share of a table that grew, its key
-    b":": 112,
-    b"[": 96,
-    b"{": 232,
-}
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_STRING_COST = 64  # header of a short string, rounded up as the allocator does
+_NUMBER = 56  # its place in a list, the number, the decoder's node of it
+_ENTRY = 24  # of an object: what a name that was seen before costs
+_NEW_NAME = 100  # of an object: its share of a table that grew
+_OPENING = {b"[": 96, b"{": 232}
+_NAMES = 2_048  # that the decoder remembers, up to a length
+_LONGEST_NAME = 64
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)(\s*:)?', re.DOTALL)
+_NESTED = re.compile(rb'"(?:\s|\\[nrt])*(?:[\[{]|\\u00[57][bB])')
 _ASTRAL = re.compile(rb"[\xf0-\xff]|\\u[dD][89aAbB]")
 _WIDE = re.compile(rb"[\xc4-\xff]|\\u(?!00)")
 
 
-def weight(text: bytes) -> int:
-    """Return about how many bytes the value of `text` occupies; at most too many.
+def is_heavy(text: bytes, limit: int) -> bool:
+    """Return whether the value of `text` may need more than `limit` bytes.
 
-    Marks inside strings count as if they were structure; see `exact_weight`.
+    A string that looks like JSON counts as what it says, for it may be decoded too.
     """
-    marks = sum(text.count(mark) * cost for mark, cost in _SEPARATORS.items())
-    strings = text.count(b'"') // 2 * _STRING_COST
-    return marks + strings + _width(text, 0, len(text)) * len(text)
+    strings = (text.count(b'"') - text.count(b'\\"')) // 2
+    if len(text) + strings * _STRING_COST // 2 > limit:
+        return True  # whatever the strings are; and few enough to look at each
+    return _at_most(text) > limit and _weight(text) > limit
 
 
-def exact_weight(text: bytes) -> int:
-    """Return the same, of structure alone and each string by its own characters.
+def _at_most(text: bytes) -> int:
+    """Return a bound: marks inside strings count as if they were structure."""
+    strings = text.count(b'"') // 2 * (_STRING_COST + _NEW_NAME)
+    return _structure(text, 0, len(text)) + strings + _text(text, 0, len(text))
 
-    Takes a look at every string: some seconds for the largest text allowed.
-    """
-    total = sum(text.count(mark) * cost for mark, cost in _SEPARATORS.items())
+
+def _weight(text: bytes) -> int:
+    """Return about how many bytes the value of `text` occupies, rather too many."""
+    total, names = _structure(text, 0, len(text)), set[bytes]()
     for string in _STRING.finditer(text):
-        begin, end = string.span()
-        inside = sum(text.count(m, begin, end) * c for m, c in _SEPARATORS.items())
-        total += _STRING_COST + _width(text, begin, end) * (end - begin) - inside
+        begin, end = string.span(1)
+        begin = string.start()
+        if not _NESTED.match(text, begin):
+            total -= _structure(text, begin, end)
+        if string[2] and end - begin <= _LONGEST_NAME and len(names) < _NAMES:
+            name = text[begin:end]
+            if name in names:
+                continue
+            names.add(name)
+        total += _STRING_COST + _text(text, begin, end)
+        total += _NEW_NAME if string[2] else 0
     return total
 
 
-def _width(text: bytes, begin: int, end: int) -> int:
-    """Return the bytes per character of the widest string that may stand there."""
+def _structure(text: bytes, begin: int, end: int) -> int:
+    marks = text.count(b",", begin, end) * _NUMBER
+    marks += text.count(b":", begin, end) * _ENTRY
+    return marks + sum(
+        text.count(mark, begin, end) * cost for mark, cost in _OPENING.items()
+    )
+
+
+def _text(text: bytes, begin: int, end: int) -> int:
+    """Return the bytes of the characters there: four each if one of them is wide."""
     if _ASTRAL.search(text, begin, end):
-        return 4
-    return 2 if _WIDE.search(text, begin, end) else 1
+        return 4 * (end - begin)
+    return (2 if _WIDE.search(text, begin, end) else 1) * (end - begin)
+
+
+def size_of(value: Any) -> int:
+    """Return the bytes that a decoded value occupies, names of fields left out."""
+    size, inside = 0, [value]
+    while inside:
+        one = inside.pop()
+        size += sys.getsizeof(one)
+        if isinstance(one, dict):
+            inside.extend(one.values())
+        elif isinstance(one, list):
+            inside.extend(one)
+    return size

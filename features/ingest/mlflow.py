@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from features.events import AgentEvent
-from features.ingest._assessments import assessed
+from features.ingest._assessments import assessed, overridden
 from features.ingest._content import arguments_of, identifier, time_of
 from features.ingest._intake import Intake
 from features.ingest._messages import Wire, taken, without_null
@@ -155,6 +155,9 @@ def _facts(metadata: Mapping[str, Any]) -> Wire:
     return without_null(facts)
 
 
+_READ = {"trace_id", "request_id", "assessments"}
+
+
 def _whole(trace: _Trace) -> Observation:
     """Return what is said of the trace as a whole; of one without spans, all there is.
 
@@ -171,7 +174,8 @@ def _whole(trace: _Trace) -> Observation:
     is_all = not trace.has_spans
     asked = arguments_of(info.get("request_preview")) if is_all else None
     answer = arguments_of(info.get("response_preview")) if is_all else None
-    extra = {k: v for k, v in info.items() if k not in {"trace_id", "request_id"}}
+    extra = {k: v for k, v in info.items() if k not in _READ}
+    extra["assessments"] = overridden(info.get("assessments")) or None
     return Observation(
         trace_id=trace.trace_id,
         span_id=trace.trace_id,

@@ -1,14 +1,15 @@
-"""An agent in a process of its own, traced by a real SDK; knows nothing of Escalon.
+"""Agents in processes of their own, traced by real SDKs; they know nothing of Escalon.
 
-Run as ``otel_agent.py INSTRUMENTATION FOLDER [COLLECTOR]``. It talks to a model served
-by this process, and leaves its spans and log records in FOLDER in every form there is;
-with COLLECTOR, the address of an OTLP/HTTP receiver, it exports them there as well.
+Run as ``otel_agent.py FOLDER COLLECTOR NAME...`` with the names below. Each agent talks
+to a model served by its process, leaves its spans and log records in FOLDER/NAME in
+every form there is, and exports them to COLLECTOR/NAME, a receiver of OTLP/HTTP.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -34,6 +35,16 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 
+CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+LATEST = {"OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental"}
+AGENTS: dict[str, dict[str, str]] = {
+    "plain": {},
+    "openinference": {},
+    "genai-legacy": {CONTENT: "true"},
+    "genai-latest-spans": LATEST | {CONTENT: "SPAN_ONLY"},
+    "genai-latest-events": LATEST | {CONTENT: "EVENT_ONLY"},
+    "genai-latest-both": LATEST | {CONTENT: "SPAN_AND_EVENT"},
+}
 GET = '{"n": 1, "deep": {"a": [1, 2.5], "é": null}}'
 ORDER = '{"at": "depot"}'
 FAILED = '{"isError": true, "content": "locked"}'
@@ -61,7 +72,8 @@ class Model(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server asks for
+    def do_POST(self) -> None:
+        """Answer one request."""
         self.rfile.read(int(self.headers["content-length"]))
         code, body = 404, {"error": {"message": "no such model", "type": "gone"}}
         if Model.given < len(ANSWERS):
@@ -231,8 +243,23 @@ def export(folder: Path, spans: Any, records: Any) -> None:
 
 
 def main() -> None:
-    """Run the agent that the command line names."""
-    which, folder, *collector = sys.argv[1:]
+    """Run the agents that the command line names, at once."""
+    folder, collector, *names = sys.argv[1:]
+    children = []
+    for name in names:
+        # A process each: SDKs patch their client, and read their switches, once.
+        child = os.fork()
+        if not child:
+            os.environ.update(AGENTS[name])
+            run(name, Path(folder) / name, f"{collector}/{name}")
+            os._exit(0)
+        children.append(child)
+    codes = [os.waitpid(child, 0)[1] for child in children]
+    sys.exit(1 if any(codes) else 0)
+
+
+def run(which: str, folder: Path, collector: str) -> None:
+    folder.mkdir()
     resource = Resource({"service.name": "shop", "service.version": "7"})
     spans, records = InMemorySpanExporter(), InMemoryLogRecordExporter()
     tracing, logging = (
@@ -241,11 +268,12 @@ def main() -> None:
     )
     tracing.add_span_processor(SimpleSpanProcessor(spans))
     logging.add_log_record_processor(SimpleLogRecordProcessor(records))
-    for address in collector:
-        to = OTLPSpanExporter(f"{address}/v1/traces")
-        tracing.add_span_processor(BatchSpanProcessor(to))
-        also = OTLPLogExporter(f"{address}/v1/logs")
-        logging.add_log_record_processor(BatchLogRecordProcessor(also))
+    to, also = (
+        OTLPSpanExporter(f"{collector}/v1/traces"),
+        OTLPLogExporter(f"{collector}/v1/logs"),
+    )
+    tracing.add_span_processor(BatchSpanProcessor(to))
+    logging.add_log_record_processor(BatchLogRecordProcessor(also))
     tracer, logger = tracing.get_tracer("shop"), logging.get_logger("shop")
     if which == "plain":
         talk_plain(tracer, logger)
@@ -253,15 +281,15 @@ def main() -> None:
         instrument(which, tracing, logging)
         with served() as address:
             client = openai.OpenAI(api_key="k", base_url=address, max_retries=0)
-            talk(client, tracer, with_image=which != "genai-latest")
+            talk(client, tracer, with_image="latest" not in which)
     tracing.shutdown()
     logging.shutdown()
-    export(Path(folder), spans.get_finished_spans(), records.get_finished_logs())
+    export(folder, spans.get_finished_spans(), records.get_finished_logs())
 
 
 def instrument(which: str, tracing: Any, logging: Any) -> None:
     if which == "openinference":
-        from openinference.instrumentation.openai import OpenAIInstrumentor  # noqa: I001, PLC0415
+        from openinference.instrumentation.openai import OpenAIInstrumentor  # noqa: PLC0415
 
         OpenAIInstrumentor().instrument(tracer_provider=tracing)
         return

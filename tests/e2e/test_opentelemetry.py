@@ -105,6 +105,7 @@ def log_of(events: Iterable[AgentEvent]) -> dict[str, list[Json]]:
     log: dict[str, list[Json]] = {}
     for event in events:
         told = event.to_json() | {"at": event.at.isoformat(timespec="milliseconds")}
+        told.pop("latency_ms", None)
         log.setdefault(event.task_id, []).append(told)
     return log
 

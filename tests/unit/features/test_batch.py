@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import batch
 from features.batch import (
     SCHEMA,
     EventsTableError,
+    columnar,
     events_table,
     log_events,
     read_events,
@@ -24,6 +24,7 @@ from features.batch import (
     without_outcomes,
     write_events,
 )
+from features.batch.records import task_key
 from features.events import AgentEvent, EventKind
 from features.signals import NAMES
 from features.sources import SOURCES
@@ -50,6 +51,11 @@ LOG = [
     event("a", "2", "tool_call", tool="cancel", is_write=True),
     event("a", "3", EventKind.COMPLETED),
 ]
+
+
+def in_file_order(event: AgentEvent) -> bytes:
+    """Return by what a file orders the tasks."""
+    return task_key(event.task_id)
 
 
 def test_tasks_stand_together_in_log_order() -> None:
@@ -126,9 +132,9 @@ def test_without_outcomes_drops_all_of_them_and_nothing_else() -> None:
     assert kept == [e.kind for e in log if not e.is_outcome]
 
 
-@pytest.mark.parametrize("cells", [1, 7, 40])
+@pytest.mark.parametrize("rows", [1, 7, 40])
 def test_memory_bounds_change_no_number(
-    monkeypatch: pytest.MonkeyPatch, cells: int
+    monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     """In however small blocks it is computed, the table is the same to the bit."""
     rng = np.random.default_rng(0)
@@ -142,7 +148,7 @@ def test_memory_bounds_change_no_number(
     ]
     table = events_table(log)
     whole = signal_matrix(table)
-    monkeypatch.setattr(batch, "_CELLS_AT_ONCE", cells)
+    monkeypatch.setattr(columnar, "ROWS_AT_ONCE", rows)
     np.testing.assert_array_equal(signal_matrix(table), whole)
 
 
@@ -168,7 +174,7 @@ def test_a_file_holds_the_log_again(tmp_path: Path) -> None:
         LOG, key=lambda e: (e.task_id, e.event_id)
     )
     assert all(e.at.utcoffset() == timedelta(0) for e in again)
-    assert read_events(path).equals(events_table(LOG))
+    assert read_events(path).equals(events_table(sorted(LOG, key=in_file_order)))
 
 
 def test_times_of_any_zone_and_microsecond_survive(tmp_path: Path) -> None:
