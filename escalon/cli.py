@@ -84,9 +84,21 @@ def demo(
 def ingest(
     sources: Annotated[list[Path], typer.Argument(help="Log files; .gz is fine.")],
     form: Annotated[
-        str, typer.Option("--format", help="auto, jsonl, chat or tau.")
+        str,
+        typer.Option(
+            "--format",
+            help="auto, or: jsonl, chat, anthropic, otlp, openinference, langfuse, "
+            "langsmith, openai-agents, mlflow, swe-agent, tau.",
+        ),
     ] = "auto",
     out: Out = Path("events.parquet"),
+    quality: Annotated[
+        Path | None,
+        typer.Option(help="Data-quality page (HTML, and JSON beside it); beside OUT."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first refusal; write nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read agent logs into an events table.
@@ -97,7 +109,9 @@ def ingest(
     """
     from escalon import logs
 
-    logs.ingest_logs(sources, form=form, target=out, as_json=as_json)
+    logs.ingest_logs(
+        sources, form=form, target=out, page=quality, strict=strict, as_json=as_json
+    )
 
 
 @app.command()

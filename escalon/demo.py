@@ -92,12 +92,13 @@ def _simulated(tasks: int, home: Path) -> _Log:
 
 def _own_log(data: Path, home: Path) -> _Log:
     path = home / "events.parquet"
-    n, refused = read_sources(ingest.AUTO, [data], path)
+    reading = read_sources(ingest.AUTO, [data], path)
+    n, refused = reading.events, reading.refused.total
     if n == 0:
-        msg = f"no event of {data} landed; {len(refused)} lines were refused"
+        msg = f"no event of {data} landed; {refused} lines were refused"
         raise fail(msg)
     events = batch.read_events(path)
-    says = f"{n} events of {data}, {len(refused)} refused"
+    says = f"{n} events of {data}, {refused} refused"
     return _Log(events=events, live=list(_last_tasks(events)), says=says)
 
 

@@ -43,7 +43,8 @@ class Where:
 @contextmanager
 def _started(where: Where) -> Iterator[batch.Engine]:
     if where.engine == Engine.LOCAL:
-        yield batch.local(where.jobs or cores())
+        with batch.local(where.jobs or cores()) as run:
+            yield run
         return
     if where.engine != Engine.SPARK:
         known = ", ".join(Engine)

@@ -238,6 +238,38 @@ class TailMean:
         return np.divide(total, held, out=mean, where=past.given.some)
 
 
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """The mean of the latest `k` values: how it goes now, whatever went before."""
+
+    source: str
+    k: int = 5
+
+    def start(self) -> tuple[float, ...]:
+        return ()
+
+    def advance(
+        self, state: tuple[float, ...], value: float, position: int
+    ) -> tuple[float, ...]:
+        del position
+        return (value, *state[: self.k - 1])
+
+    def read(self, state: tuple[float, ...], position: int) -> float:
+        del position
+        total = 0.0
+        for value in state:  # newest first: the order the columnar form adds in
+            total += value
+        return total / len(state) if state else NAN
+
+    def window(self, past: Past) -> Column:
+        total = np.zeros(len(past.values))
+        for values in past.latest(self.k):
+            total += values
+        held = np.minimum(past.given.seen, self.k)
+        mean = np.full_like(total, NAN)
+        return np.divide(total, held, out=mean, where=past.given.some)
+
+
 @overload
 def _slope(n: float, y: float, ny: float) -> float: ...
 @overload
@@ -409,6 +441,7 @@ Aggregate = (
     | Min
     | Max
     | TailMean
+    | Recent
     | Slope
     | Streak
     | SinceLast

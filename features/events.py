@@ -246,6 +246,13 @@ _FIELDS: dict[str, dict[str, _Check]] = {
     EventKind.REOPENED: {"text": _TEXT},
 }
 
+
+def known_fields(kind: str) -> frozenset[str]:
+    """Return the fields of a body that the contract knows for events of `kind`."""
+    paths = _FIELDS.get(kind, {})
+    return frozenset(path.removeprefix("!").partition(".")[0] for path in paths)
+
+
 _MAX_SHOWN = 60
 
 

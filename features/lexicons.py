@@ -93,6 +93,14 @@ LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"customer service (?:representative|agent)",
         r"^(?:agent|representative|operator|human|supervisor)(?=\W*$)",
     ),
+    "promises": (
+        r"i(?:'ll| will|'m going to| am going to|'m now| am now)",
+        r"let me(?! know)",
+        r"(?:one|just a) moment",
+        r"please hold",
+        r"hold on",
+        r"i'm (?:checking|looking|processing)",
+    ),
     "promises_transfer": (
         # To somebody: an agent that transfers money promises no human.
         (
@@ -174,6 +182,17 @@ LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"everything",
         r"in addition",
         r"while you're at it",
+    ),
+    "comparisons": (
+        r"same",
+        r"similar",
+        r"most",
+        r"least",
+        r"best",
+        r"(?:cheap|high|low|larg|small|big|short|long)(?:er|est)",
+        r"more",
+        r"less",
+        r"better",
     ),
     "confirms": (
         r"yes",
@@ -311,7 +330,7 @@ LEXICONS: Mapping[str, tuple[str, ...]] = {
         r"lawsuit",
         r"legal action",
         # Not Sue, who lives in Cedar Court.
-        r"(?:to|will|'ll|can|could|would|may|might|gonna) sue",
+        r"(?:to|will|ll|can|could|would|may|might|gonna) sue",
         r"sue (?:you|them|your|the|this)",
         r"suing",
         r"(?:to|in|small claims) court",
@@ -347,6 +366,7 @@ SPEAKERS: Mapping[str, tuple[str, ...]] = {
         "hedges",
         "apologies",
         "refusals",
+        "promises",
         "promises_transfer",
         "claims_done",
         "troubles",
@@ -354,12 +374,14 @@ SPEAKERS: Mapping[str, tuple[str, ...]] = {
         "closings",
         "offers",
     ),
+    "plan": ("hedges",),
     "user": (
         "asks_human",
         "frustration",
         "corrections",
         "conditions",
         "additions",
+        "comparisons",
         "confirms",
         "thanks",
         "dont_know",

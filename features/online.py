@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,16 +56,27 @@ _AGING: tuple[int, ...] = tuple(
 )
 
 
+class _Reads(Protocol):
+    """Gives the sources of an event, as `Reader` does."""
+
+    def read(self, event: AgentEvent) -> Mapping[str, float]: ...
+
+
 class TaskState:
     """What the signals need to remember of a task's past.
 
     Feed it every event of one task in log order. Outcome events change nothing.
+
+    Parameters
+    ----------
+    reader : optional
+        What reads the sources off an event; a `Reader` of its own by default.
     """
 
     __slots__ = ("_fresh", "_position", "_reader", "_signals", "_states")
 
-    def __init__(self) -> None:
-        self._reader = Reader()
+    def __init__(self, reader: _Reads | None = None) -> None:
+        self._reader: _Reads = Reader() if reader is None else reader
         self._position = 0
         self._states: list[Any] = [leaf.start() for leaf in _LEAVES]
         # Only what an event touched is read again.

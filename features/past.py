@@ -10,6 +10,7 @@ by task at the end, so that one endless task costs no operation per event.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -149,7 +150,8 @@ class Given:
         return self.seen > 0
 
     @cached_property
-    def _latest(self) -> Cells:
+    def last(self) -> Cells:
+        """Cell of the latest value, -1 before the first."""
         cells = np.where(self.mask, np.arange(len(self.mask)), -1)
         found: Cells = self.layout.accumulate(np.maximum, cells)
         return found
@@ -164,7 +166,7 @@ class Given:
 
     def latest(self, values: Column) -> Column:
         """Return the latest value, NaN before the first."""
-        return np.where(self.some, values[self._latest], NAN)
+        return np.where(self.some, values[self.last], NAN)
 
     def first(self, values: Column) -> Column:
         """Return the earliest value, NaN before it."""
@@ -215,6 +217,14 @@ class Past:
         """Return what `ufunc` gathers of the values (or of others) in each prefix."""
         start = self.values if values is None else values
         return self.layout.accumulate(ufunc, start.copy())
+
+    def latest(self, k: int) -> Iterator[Column]:
+        """Yield the latest value, then the one before it and so on; 0 where none."""
+        cells = np.where(self.given.some, self.given.last, -1)
+        for _ in range(k):
+            yield np.where(cells < 0, 0.0, self.filled[cells])
+            before = np.where(cells < 0, -1, self.layout.before[cells])
+            cells = np.where(before < 0, -1, self.given.last[before])
 
     @cached_property
     def times(self) -> Column:

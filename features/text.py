@@ -8,7 +8,7 @@ the lexicons stay silent and the readings are zero, not wrong.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
@@ -23,6 +23,68 @@ def _pattern(terms: tuple[str, ...]) -> re.Pattern[str]:
 
 
 _PATTERNS = {name: _pattern(terms) for name, terms in LEXICONS.items()}
+
+# A message is scanned once, for all lexicons: three letters from each start of a word
+# say which of them may have a term there, and only those are tried.
+_LEAD = 3
+_STARTS = re.compile(rf"\b(?=(\w.{{0,{_LEAD - 1}}}))", re.DOTALL)
+_BEFORE = re.compile(r"(?:\(\?<!.*?\)|\^)*")
+_LITERAL = re.compile(r"(?:[a-z' ](?![?*]))*")
+
+
+def _branches(term: str) -> list[str]:
+    """Return what the group at the head of `term` chooses from, else `term` itself."""
+    if not term.startswith("(?:"):
+        return [term]
+    depth, begin, found = 0, 3, []
+    for place, letter in enumerate(term):
+        depth += (letter == "(") - (letter == ")")
+        if (letter == "|" and depth == 1) or depth == 0:
+            found.append(term[begin:place])
+            begin = place + 1
+        if depth == 0:
+            break
+    optional = term[begin : begin + 1] in {"?", "*"}
+    return [""] if optional else found
+
+
+def _leads(term: str) -> set[str]:
+    """Return texts with one of which whatever `term` matches begins."""
+    branches = _branches(_BEFORE.sub("", term, count=1))
+    if len(branches) > 1:
+        return {lead for branch in branches for lead in _leads(branch)}
+    literal = _LITERAL.match(branches[0])
+    return {literal[0][:_LEAD] if literal else ""}
+
+
+_LEADS = {
+    name: tuple({lead for term in terms for lead in _leads(term)})
+    for name, terms in LEXICONS.items()
+}
+
+
+@lru_cache(maxsize=1 << 15)
+def _candidates(speaker: str, start: str) -> tuple[str, ...]:
+    """Return the lexicons of `speaker` that may have a term where `start` stands."""
+    return tuple(n for n in SPEAKERS[speaker] if start.startswith(_LEADS[n]))
+
+
+def _counts(lowered: str, speaker: str) -> dict[str, float]:
+    """Return how many terms of each lexicon `lowered` holds, none overlapping."""
+    found = dict.fromkeys(SPEAKERS[speaker], 0.0)
+    ends: dict[str, int] = {}
+    for start in _STARTS.finditer(lowered):
+        for name in _candidates(speaker, start[1]):
+            place = start.start()
+            if place < ends.get(name, 0):
+                continue
+            term = _PATTERNS[name].match(lowered, place)
+            if term:
+                found[name] += 1.0
+                ends[name] = term.end()
+    return found
+
+
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SHOUTED = re.compile(r"\b[A-Z]{4,}\b")
@@ -51,9 +113,7 @@ def read(text: str, speaker: str) -> dict[str, float]:
     """
     text = _both_ends(text)
     lowered = text.lower()
-    said = {
-        name: float(len(_PATTERNS[name].findall(lowered))) for name in SPEAKERS[speaker]
-    }
+    said = _counts(lowered, speaker)
     said["words"] = float(len(_WORD.findall(text)))
     said["questions"] = float(text.count("?"))
     said["exclamations"] = float(text.count("!"))

@@ -1,7 +1,7 @@
 """Events table in, signals table out: from a log of any size to what models read."""
 
 from features.batch.columnar import signal_matrix, signals_table
-from features.batch.extract import Engine, Extraction, extract, local
+from features.batch.extraction import Engine, Extraction, extract, local
 from features.batch.records import events_table
 from features.batch.table import (
     SCHEMA,

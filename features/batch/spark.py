@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from features.batch.extract import Engine
+from features.batch.extraction import Engine
 from features.batch.part import Done, Job, extract_part
 from features.batch.table import EventsTableError
 

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from features.batch.records import decoded, task_key
 
 _BITS = 6  # of the hash that part a log: 64 files are open at once
+_DEEPEST = 64 // _BITS - 1  # tasks whose hashes agree so far are not parted
 _BUFFER = 1 << 18
 
 
@@ -49,12 +50,11 @@ def spill(
         Bytes above which a bucket is parted again.
     """
     for bucket in _parted(lines, folder, depth):
-        if bucket.size > most and bucket.is_mixed:
+        if bucket.size > most and bucket.is_mixed and depth < _DEEPEST:
             inside = folder / f"{bucket.path.name}-"
             inside.mkdir()
             yield from spill(lines_of(bucket.path), inside, most=most, depth=depth + 1)
             bucket.path.unlink()
-            inside.rmdir()
         else:
             yield bucket
 

@@ -6,14 +6,15 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import TypeVar
+from typing import Self, TypeVar
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _AHEAD = 2  # jobs per process that are under way or wait
+_WORTH = 4  # jobs below which processes cost more time than they save
 
 
 def cores() -> int:
@@ -25,34 +26,58 @@ def cores() -> int:
     )
 
 
-def mapped(
-    work: Callable[[Job], Result], jobs: Iterable[Job], *, processes: int
-) -> Iterator[Result]:
-    """Yield `work(job)` for each job, in order.
+class Pool:
+    """Processes of this machine, started when they are first worth it.
+
+    Leave it (`with`) to end them.
 
     Parameters
     ----------
-    work : Callable
-        A function of a module: processes start anew and import it.
     processes : int
-        1 works here, without starting any.
+        How many there are; 1 works here, without starting any.
     """
-    if processes <= 1:
-        yield from map(work, jobs)
-        return
-    # Not forked: whoever calls may run threads, which a fork would leave half alive.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_stay)
-    try:
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+        self._started: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._started is not None:
+            self._started.shutdown(cancel_futures=True)
+
+    def run(
+        self, work: Callable[[Job], Result], jobs: Sequence[Job]
+    ) -> Iterator[Result]:
+        """Yield `work(job)` for each job, in order.
+
+        Parameters
+        ----------
+        work : Callable
+            A function of a module: processes start anew and import it.
+        """
+        if self._processes <= 1 or len(jobs) < _WORTH:
+            yield from map(work, jobs)
+            return
         waiting: deque[Future[Result]] = deque()
         for job in jobs:
-            waiting.append(pool.submit(work, job))
-            if len(waiting) >= _AHEAD * processes:
+            waiting.append(self._executor().submit(work, job))
+            if len(waiting) >= _AHEAD * self._processes:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+    def _executor(self) -> ProcessPoolExecutor:
+        if self._started is None:
+            # Not forked: whoever calls may run threads, and a fork would leave them
+            # half alive.
+            context = multiprocessing.get_context("spawn")
+            self._started = ProcessPoolExecutor(
+                self._processes, mp_context=context, initializer=_stay
+            )
+        return self._started
 
 
 def _stay() -> None:

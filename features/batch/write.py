@@ -17,7 +17,7 @@ from features.batch.files import join_parts, workspace, write_part
 from features.batch.records import encoded, table_of, task_key, tasks_of
 from features.batch.spill import Bucket, lines_of, spill
 from features.batch.table import ROWS_AT_ONCE, SCHEMA, pieces
-from features.batch.workers import mapped
+from features.batch.workers import Pool
 from features.events import AgentEvent
 
 Progress = Callable[[int, int | None], None]
@@ -58,10 +58,10 @@ def write_events(
         Told how many events are done and, once it is known, of how many.
     """
     tell = progress or (lambda _, __: None)
-    with workspace(path) as folder:
+    with workspace(path) as folder, Pool(processes) as pool:
         lines = _Counted(map(encoded, events), tell)
-        small, jobs = _jobs(lines, folder, processes)
-        done = mapped(_write_part, jobs, processes=1 if small else processes)
+        jobs = list(_jobs(lines, folder, processes))
+        done = pool.run(_write_part, jobs)
         return join_parts(_told(done, lines, tell), path, folder)
 
 
@@ -92,10 +92,8 @@ def _told(
     tell(rows, rows)
 
 
-def _jobs(
-    lines: Iterable[bytes], folder: Path, processes: int
-) -> tuple[bool, Iterable[_Job]]:
-    """Return whether the log is small, and its parts in the order of the table."""
+def _jobs(lines: Iterable[bytes], folder: Path, processes: int) -> Iterable[_Job]:
+    """Return the parts of the log, in the order of the table."""
     rest = iter(lines)
     held, size = [], 0
     for line in rest:
@@ -104,12 +102,12 @@ def _jobs(
         if size > _SMALL:
             break
     else:
-        return True, [_Job((), tuple(held), folder / "part")]
+        return [_Job((), tuple(held), folder / "part")]
     buckets = list(spill(chain(held, rest), folder, most=_AT_ONCE))
     total = sum(bucket.size for bucket in buckets)
     # Each process gets several jobs, so that none waits long for the last one.
     most = min(_AT_ONCE, max(_SMALL // 4, total // (4 * processes)))
-    return False, list(_packed(buckets, most, folder))
+    return _packed(buckets, most, folder)
 
 
 def _packed(buckets: Iterable[Bucket], most: int, folder: Path) -> Iterator[_Job]:

@@ -32,7 +32,7 @@ from features.ingest import (
     tau,
 )
 from features.ingest._arrays import first_element
-from features.ingest._intake import Intake, Refusal
+from features.ingest._intake import Account, Intake, Refusal
 from features.ingest._sources import (
     BrokenGzipError,
     MalformedLineError,
@@ -50,6 +50,7 @@ from features.ingest._traces import Traces
 __all__ = [
     "AUTO",
     "FORMATS",
+    "Account",
     "BrokenGzipError",
     "MissingSourceError",
     "NotAFileError",
@@ -99,6 +100,7 @@ def read(
     sources: Sequence[Path],
     *,
     on_refused: Callable[[Refusal], None],
+    on_source: Callable[[Account], None] = lambda _: None,
 ) -> Iterator[AgentEvent]:
     """Return the events of `sources`, one file after the other, as they are read.
 
@@ -110,6 +112,8 @@ def read(
         Files, plain or gzip.
     on_refused : Callable[[Refusal], None]
         Told of every malformed line or event; the others still land.
+    on_source : Callable[[Account], None], optional
+        Told of every source as it is begun; its account grows while it is read.
 
     Raises
     ------
@@ -125,21 +129,30 @@ def read(
         raise UnknownFormatError(msg)
     for path in sources:
         check_exists(path)
-    return _events(format, sources, on_refused)
+    return _events(format, sources, on_refused, on_source)
 
 
 def _events(
-    name: str, sources: Sequence[Path], on_refused: Callable[[Refusal], None]
+    name: str,
+    sources: Sequence[Path],
+    on_refused: Callable[[Refusal], None],
+    on_source: Callable[[Account], None],
 ) -> Iterator[AgentEvent]:
     seen: dict[str, str] = {}
     with closing(Traces()) as traces:
         for path in sources:
             with opened(path) as source:
-                adapter = _ADAPTERS[_recognised(source) if name == AUTO else name]
+                form = _recognised(source) if name == AUTO else name
+                account = Account(source=str(path), format=form)
+                on_source(account)
                 intake = Intake(
-                    source=source, on_refused=on_refused, traces=traces, seen=seen
+                    source=source,
+                    on_refused=on_refused,
+                    traces=traces,
+                    seen=seen,
+                    account=account,
                 )
-                yield from adapter.events(intake)
+                yield from _ADAPTERS[form].events(intake)
         yield from traces.events()
 
 
@@ -158,7 +171,7 @@ def detect(path: Path) -> str:
 
 
 def _recognised(source: Source) -> str:
-    if otlp.fits_binary(source):
+    if otlp.fits_bytes(source):
         return "otlp"
     try:
         value = _sample(source)

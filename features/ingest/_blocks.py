@@ -60,11 +60,11 @@ def _parts(message: Wire) -> Iterator[Wire]:
             blocks.append(block)
             continue
         if blocks:
-            yield _turn(message["role"], blocks)
+            yield _turn(message.get("role"), blocks)
         blocks = []
         yield _result(block)
     if blocks:
-        yield _turn(message["role"], blocks)
+        yield _turn(message.get("role"), blocks)
 
 
 def _turn(role: Any, blocks: list[Any]) -> Wire:
@@ -74,9 +74,8 @@ def _turn(role: Any, blocks: list[Any]) -> Wire:
         for block in blocks
         if _kind(block) in _THOUGHT
     ]
-    return without_null(
+    return {"role": role} | without_null(
         {
-            "role": role,
             "content": blocks,
             "tool_calls": calls or None,
             "reasoning": "\n".join(thoughts) if thoughts else None,
@@ -114,5 +113,5 @@ def _other_calls(calls: Any, parts: list[Wire]) -> Any:
     """Return the calls that some SDKs repeat beside the blocks, if not yet told."""
     if not isinstance(calls, list):
         return calls
-    told = {call["id"] for part in parts for call in part.get("tool_calls", ())}
+    told = {identifier(call) for part in parts for call in part.get("tool_calls", ())}
     return [c for c in calls if not isinstance(c, dict) or identifier(c) not in told]

@@ -157,6 +157,7 @@ _READ = _words(
 )
 _VERBS = _WRITE | _READ
 _PEOPLE = frozenset({"human", "humans", "agent", "agents", "operator", "person"})
+_LONGEST = 200  # characters of a tool's name that are looked at
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -170,7 +171,7 @@ def is_write(tool: Any) -> bool | None:
     """
     if not isinstance(tool, str):
         return None
-    words = [word.lower() for word in _WORD.findall(tool)]
+    words = [word.lower() for word in _WORD.findall(tool[:_LONGEST])]
     known = [word for word in words if word in _VERBS]
     if not known or (known[0] == "transfer" and _PEOPLE & set(words)):
         return None

@@ -174,10 +174,8 @@ def _read_exchange(draft: Draft, given: str, answered_: str) -> None:
 
 
 def _read_call(draft: Draft, given: str, answered_: str) -> None:
-    if "arguments" not in draft.tool and given in draft.left:
-        draft.called(arguments=arguments_of(draft.take(given)))
-    if "text" not in draft.tool:
-        answered(draft, _word(draft.take(answered_)))
+    draft.called(arguments=arguments_of(draft.take_call("arguments", given)))
+    answered(draft, _word(draft.take_call("text", answered_)))
 
 
 def _read_found(draft: Draft, _: str, answered_: str) -> None:

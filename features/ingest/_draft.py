@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from features.ingest._content import identifier
+from features.ingest._content import as_json, identifier
 from features.ingest._intake import MAX_DEPTH
 from features.ingest._messages import Wire, without_null
 from features.ingest._observation import Evaluation, Observation, What
@@ -95,12 +95,7 @@ def text_or_none(value: Any) -> str | None:
 
 def json_text(value: Any) -> str:
     """Return `value` as text: itself, or its JSON."""
-    if isinstance(value, str):
-        return value
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # nested too deeply; refused when it lands
-        return ""
+    return value if isinstance(value, str) else as_json(value)
 
 
 @dataclass(slots=True)
@@ -155,7 +150,10 @@ class Draft:
 
     def peek(self, *names: str) -> Any:
         """Return the first attribute under `names` that is not null; it is left."""
-        return next((v for n in names if (v := self.left.get(n)) is not None), None)
+        for name in names:
+            if (value := self.left.get(name)) is not None:
+                return value
+        return None
 
     def take(self, *names: str) -> Any:
         """Return the first attribute under `names` that is not null, and take it."""
@@ -199,6 +197,10 @@ class Draft:
         """Note a fact of the task, unless known."""
         if value is not None and value != "":
             self.facts.setdefault(name, value)
+
+    def take_call(self, field: str, *names: str) -> Any:
+        """Take what tells `field` of a tool's call, unless that is known."""
+        return None if field in self.tool else self.take(*names)
 
     def called(self, **fields: Any) -> None:
         """Note what is known of a tool's call, unless known."""

@@ -68,9 +68,7 @@ def guess_what(draft: Draft) -> None:
     """Say what a span did that does not name its operation, by what it carries."""
     if draft.what is not None or draft.peek("gen_ai.operation.name"):
         return
-    if draft.tool:
-        draft.what = What.TOOL
-    elif draft.inputs or draft.outputs or draft.peek(*_OF_MODELS) is not None:
+    if draft.inputs or draft.outputs or draft.peek(*_OF_MODELS) is not None:
         draft.what = What.MODEL
 
 
@@ -95,13 +93,14 @@ def _read_tool(draft: Draft) -> None:
     if draft.what is None and not is_mcp and not draft.has("gen_ai.tool.call."):
         return
     draft.what = What.TOOL
-    arguments = draft.take("gen_ai.tool.call.arguments")
     draft.called(
-        tool=text_or_none(draft.take("gen_ai.tool.name")),
-        call_id=identifier(draft.take("gen_ai.tool.call.id")),
-        arguments=arguments_of(arguments) if arguments is not None else None,
+        tool=text_or_none(draft.take_call("tool", "gen_ai.tool.name")),
+        call_id=identifier(draft.take_call("call_id", "gen_ai.tool.call.id")),
+        arguments=arguments_of(
+            draft.take_call("arguments", "gen_ai.tool.call.arguments")
+        ),
     )
-    answered(draft, draft.take("gen_ai.tool.call.result"))
+    answered(draft, draft.take_call("text", "gen_ai.tool.call.result"))
 
 
 def answered(draft: Draft, result: Any) -> None:

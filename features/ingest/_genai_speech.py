@@ -16,7 +16,7 @@ from features.ingest._genai_messages import (
     is_messages,
     one_answer,
 )
-from features.ingest._messages import without_null
+from features.ingest._messages import Wire, without_null
 from features.ingest._spans import Moment
 
 DETAILS = "gen_ai.client.inference.operation.details"
@@ -89,14 +89,12 @@ def _told(draft: Draft, names: Sequence[str], role: str) -> list[Any]:
     return [_from_fields(message) for message in chat_messages(found, role)]
 
 
-def _from_fields(message: Any) -> Any:
+def _from_fields(message: Wire) -> Wire:
     """Return a message told field by field as a chat message has it.
 
     There a call is its name and arguments, without the object around them, and a
     content of parts is the text of their JSON.
     """
-    if not isinstance(message, dict):
-        return message
     calls, content = message.get("tool_calls"), parsed(message.get("content"))
     if isinstance(content, list) and all(map(_is_part, content)):
         message = message | {"content": content}

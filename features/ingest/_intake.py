@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from features.events import AgentEvent, ContractError, parse
+from features.events import AgentEvent, ContractError, EventKind, parse
 from features.ingest._arrays import elements
 from features.ingest._observation import Observation
 from features.ingest._sources import (
@@ -99,6 +99,27 @@ def check_size(wire: Any) -> None:
             )
 
 
+@dataclass(slots=True, kw_only=True)
+class Account:
+    """What came of one source.
+
+    Attributes
+    ----------
+    source : str
+        Path of the file.
+    format : str
+        In which it was read.
+    events, tasks, refused : int
+        How many events and tasks of it landed, and how much was refused.
+    """
+
+    source: str
+    format: str
+    events: int = 0
+    tasks: int = 0
+    refused: int = 0
+
+
 class Gatherer(Protocol):
     """Sets spans aside; see `features.ingest._traces.Traces`."""
 
@@ -122,12 +143,17 @@ class Intake:
         this source is all there is.
     seen : dict
         Task ids of the sources read so far, to the place each came from.
+    account : Account
+        Where what lands and what does not is counted.
     """
 
     source: Source
     on_refused: Callable[[Refusal], None]
     traces: Gatherer | None = None
     seen: dict[str, str] = field(default_factory=dict)
+    account: Account = field(
+        default_factory=lambda: Account(source="", format="unknown")
+    )
 
     def refuse(
         self,
@@ -146,6 +172,7 @@ class Intake:
         event_id : str, optional
             Taken from the error if not given.
         """
+        self.account.refused += 1
         told = None if isinstance(error, str) else error
         if isinstance(error, ContractError):
             event_id = event_id or error.event_id
@@ -191,12 +218,16 @@ class Intake:
         """Return the event `wire` describes, or refuse it and return None."""
         try:
             check_size(wire)
-            return parse(wire)
+            event = parse(wire)
         except ContractError as error:
             self.refuse(line, error)
         except OversizeEventError as error:
             named = wire.get("event_id") if isinstance(wire, dict) else None
             self.refuse(line, error, named if isinstance(named, str) else None)
+        else:
+            self.account.events += 1
+            self.account.tasks += event.kind == EventKind.TASK_STARTED
+            return event
         return None
 
     def is_new(self, line: int, task_id: str) -> bool:

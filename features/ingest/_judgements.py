@@ -19,6 +19,7 @@ ANNOTATION = "annotation"  # kind of a judgement that is neither signal nor labe
 # Later than this after the task's last step, a judgement is hindsight.
 _IN_TIME = timedelta(minutes=10)
 
+_LONGEST = 100  # characters of a name or a label that are looked at
 _NEEDED = frozenset(
     {
         "need_human",
@@ -47,7 +48,7 @@ def judgement(told: Evaluation, latest: datetime | None) -> Wire:
     latest : datetime or None
         When the task's latest step ended.
     """
-    if told.name.lower() in _NEEDED:
+    if told.name[:_LONGEST].lower() in _NEEDED:
         return _verdict(told)
     hindsight = told.at is None or (latest is not None and told.at - latest > _IN_TIME)
     kind = ANNOTATION if told.is_human or hindsight else EventKind.VERIFIER
@@ -65,7 +66,9 @@ def judgement(told: Evaluation, latest: datetime | None) -> Wire:
 
 def _read(told: Evaluation) -> Wire:
     """Return `agree` or `score`, where the judgement can be read as one."""
-    worse = bool(_WORSE & set(told.name.lower().replace("-", "_").split("_")))
+    worse = bool(
+        _WORSE & set(told.name[:_LONGEST].lower().replace("-", "_").split("_"))
+    )
     answer = _answer(told)
     if answer is not None:
         return {"agree": answer != worse}
@@ -78,7 +81,7 @@ def _read(told: Evaluation) -> Wire:
 def _answer(told: Evaluation) -> bool | None:
     if isinstance(told.score, bool):
         return told.score
-    word = (told.label or "").strip().lower()
+    word = (told.label or "")[:_LONGEST].strip().lower()
     if told.score is None and word in _GOOD | _BAD:
         return word in _GOOD
     return None
@@ -96,7 +99,7 @@ def _verdict(told: Evaluation) -> Wire:
 
 
 def _needed(told: Evaluation) -> str:
-    word = (told.label or "").strip().lower()
+    word = (told.label or "")[:_LONGEST].strip().lower()
     if word == "uncertain" or (told.score is None and not word):
         return "uncertain"
     if word in _GOOD | _BAD:

@@ -23,10 +23,8 @@ _ROLES = {
 _READ = {"type", "tool_calls", "tool_call_id", "status"}
 
 
-def role_of(value: Any) -> str | None:
+def role_of(value: Mapping[str, Any]) -> str | None:
     """Return the chat role of the message that `value` is; None if it is none."""
-    if not isinstance(value, dict):
-        return None
     if isinstance(value.get("kwargs"), dict) and isinstance(value.get("id"), list):
         return _role(_class(value), value["kwargs"])
     kind = value.get("type")

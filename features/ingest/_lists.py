@@ -25,6 +25,7 @@ _TIMES = ("created", "created_at", "timestamp")
 _NEEDED = ("needed_human", "need_human", "needed", "verdict")
 _GROUPS = ("group", "group_key", "customer", "customer_id", "user", "user_id")
 _FACTS = ("domain", "channel", "locale", "agent_id", "agent_version", "model")
+_LONGEST_ANSWER = 100  # characters; what is longer is none, and is not copied
 _ANSWERS = {"true": "yes", "false": "no"}
 
 
@@ -188,5 +189,6 @@ def _verdict(given: Any) -> Wire:
     rest = dict(given) if isinstance(given, dict) else {"needed": given}
     needed = rest.get("needed")
     word = str(needed) if isinstance(needed, bool | str) else type(needed).__name__
-    answer = word.strip().lower()
-    return {"source": "log"} | rest | {"needed": _ANSWERS.get(answer, answer)}
+    if len(word) <= _LONGEST_ANSWER:
+        word = word.strip().lower()
+    return {"source": "log"} | rest | {"needed": _ANSWERS.get(word, word)}

@@ -178,11 +178,10 @@ def read_values(draft: Draft) -> None:
 
 
 def _read_tool(draft: Draft) -> None:
-    given = draft.take("input.value", "tool.parameters")
     draft.called(
         tool=text_or_none(draft.take("tool.name")),
         call_id=identifier(draft.take("tool.id", "tool_call.id")),
-        arguments=arguments_of(given) if given is not None else None,
+        arguments=arguments_of(draft.take("input.value", "tool.parameters")),
     )
     answered(draft, draft.take("output.value"))
 

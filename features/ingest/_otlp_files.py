@@ -78,7 +78,9 @@ def fields_in(stream: Bytes) -> Iterator[Message]:
         while (tag := stream.varint()) is not None:
             if tag != (1 << 3 | LENGTH):
                 raise broken(found=f"a field of tag {tag}")
-            begun, size = stream.offset, stream.varint() or 0
+            begun, size = stream.offset, stream.varint()
+            if size is None:
+                raise broken(found="its end after a tag")
             body = _body(stream, size)
             if isinstance(body, MalformedSpanError):
                 yield begun, [body]

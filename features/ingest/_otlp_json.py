@@ -162,6 +162,7 @@ def _items(
     groups: Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]],
     names: tuple[str, ...],
     read: Callable[[Any, Wire, Wire], Span | Record | None],
+    item_of: Callable[[Any], Any],
 ) -> Iterator[Item]:
     """Yield what `groups` hold; one that is malformed costs itself alone."""
     try:
@@ -169,7 +170,7 @@ def _items(
             resource, scope = _resource(outer), _scope(inner)
             for index, raw in enumerate(as_list(either(inner, *names), place)):
                 try:
-                    item = read(raw, resource, scope)
+                    item = read(item_of(raw), resource, scope)
                 except MalformedSpanError as error:
                     yield error.within(f"{place}.{names[0]}[{index}]")
                 else:
@@ -184,10 +185,22 @@ def is_request(value: Any) -> bool:
     return isinstance(value, dict) and any(name in value for name in (*SPANS, *LOGS))
 
 
-def items_of(request: Mapping[str, Any]) -> Iterator[Item]:
-    """Yield the spans, log records and faults of an export request in JSON."""
+def items_of(
+    request: Mapping[str, Any], item_of: Callable[[Any], Any] = lambda raw: raw
+) -> Iterator[Item]:
+    """Yield the spans, log records and faults of an export request in JSON.
+
+    Parameters
+    ----------
+    request : Mapping
+        The request, decoded.
+    item_of : Callable, optional
+        Gives the span or log record that an item of it stands for.
+    """
     if any(name in request for name in SPANS):
-        yield from _items(_groups(request, SPANS, _SPAN_SCOPES), ("spans",), _span)
+        groups = _groups(request, SPANS, _SPAN_SCOPES)
+        yield from _items(groups, ("spans",), _span, item_of)
     if any(name in request for name in LOGS):
         groups = _groups(request, LOGS, _LOG_SCOPES)
-        yield from _items(groups, ("logRecords", "log_records", "logs"), _record)
+        names = ("logRecords", "log_records", "logs")
+        yield from _items(groups, names, _record, item_of)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from features.ingest._messages import Wire
+from features.ingest._records import check_depth
+from features.ingest._sources import RecordError
 from features.ingest._spans import MalformedSpanError
 
 TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
@@ -21,7 +23,10 @@ _INT64_DIGITS = 20
 
 def either(fields: Mapping[str, Any], *names: str) -> Any:
     """Return the first of `fields` under `names` that is not null."""
-    return next((fields[n] for n in names if fields.get(n) is not None), None)
+    for name in names:
+        if (value := fields.get(name)) is not None:
+            return value
+    return None
 
 
 def as_object(value: Any, place: str) -> Mapping[str, Any]:
@@ -99,7 +104,24 @@ def value_of(raw: Any, depth: int = 0) -> Any:
     for name, inner in as_object(raw, "value").items():
         if name in _BY_NAME:
             return _BY_NAME[name](inner, depth)
-    return raw or None
+    return shallow(raw, "value") or None
+
+
+def shallow(value: Any, place: str) -> Any:
+    """Return `value`, which may be nested as deep as an event.
+
+    Raises
+    ------
+    MalformedSpanError
+        If it is nested deeper.
+    """
+    try:
+        check_depth(value, place)
+    except RecordError as error:
+        raise MalformedSpanError(
+            place=place, expected=error.expected, found=error.found
+        ) from error
+    return value
 
 
 def attributes_of(raw: Any, place: str, depth: int = 0) -> Wire:
@@ -111,7 +133,7 @@ def attributes_of(raw: Any, place: str, depth: int = 0) -> Wire:
         If they are no list of keys and values.
     """
     if isinstance(raw, dict):
-        return raw
+        return dict(shallow(raw, place))
     read: Wire = {}
     for index, item in enumerate(as_list(raw, place)):
         pair = as_object(item, f"{place}[{index}]")

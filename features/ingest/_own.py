@@ -82,18 +82,21 @@ def _verifier(
     attributes: Mapping[str, Any], span_id: str, ended: datetime | None
 ) -> tuple[Evaluation, ...]:
     name = attributes.get(_P + "verifier.name")
-    score = number_of(attributes.get(_P + "verifier.score"))
-    agree = attributes.get(_P + "verifier.agree")
-    if name is None and score is None and agree is None:
+    told = {
+        "agree": _truth(attributes.get(_P + "verifier.agree")),
+        "score": number_of(attributes.get(_P + "verifier.score")),
+    }
+    if name is None and told["agree"] is None and told["score"] is None:
         return ()
-    both = agree is not None and score is not None
+    answers = (v for v in told.values() if isinstance(v, bool | int | float))
+    answer = next(answers, None)
     judged = Evaluation(
         name=str(name or "verifier"),
         key=f"{span_id}.verifier",
-        score=_truth(agree) if agree is not None else score,
+        score=answer,
         at=ended,
         about=span_id,
-        extra={"score": score} if both else {},
+        extra={k: v for k, v in told.items() if v is not None and v is not answer},
     )
     return (judged,)
 

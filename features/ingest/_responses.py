@@ -27,7 +27,7 @@ _OTHERS = frozenset(
 )
 _ASKED = ("arguments", "input", "action", "operation", "queries", "code")
 _ANSWERED = ("output", "outputs", "results", "result", "error")
-_FAILED = frozenset({"failed", "incomplete"})
+_FAILED = ("failed", "incomplete")
 
 
 def is_item(value: Any) -> bool:

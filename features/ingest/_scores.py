@@ -19,7 +19,6 @@ _KIND = ("dataType", "data_type")
 _WORDS = ("stringValue", "string_value")
 _AUTHOR = ("authorUserId", "author_user_id", "queueId", "queue_id")
 _KNOWN = {"id", "name", "value", "comment", "timestamp"}
-_SAYS = ("source", *_KIND, *_WORDS)
 _PLACES = {*_TRACE, *_SPAN, *_SESSION, "subject"}
 
 
@@ -27,8 +26,8 @@ def is_score(record: Mapping[str, Any]) -> bool:
     """Return whether `record` is a score: it says what of, and what it comes to."""
     if "startTime" in record or "start_time" in record or "name" not in record:
         return False
-    says = "value" in record and any(name in record for name in _SAYS)
-    return (says or any(n in record for n in _WORDS)) and bool(_PLACES & record.keys())
+    says = "value" in record or any(name in record for name in _WORDS)
+    return says and bool(_PLACES & record.keys())
 
 
 def score(row: Any, trace_id: str | None = None) -> Observation:
@@ -106,4 +105,4 @@ def _said(row: Wire) -> tuple[float | bool | None, str | None]:
     kind = taken(row, _KIND)
     if kind == "BOOLEAN":
         return bool(value), label
-    return None if kind in {"CATEGORICAL", "TEXT"} and label else value, label
+    return None if kind in ("CATEGORICAL", "TEXT") and label else value, label

@@ -14,9 +14,8 @@ from features.ingest._otlp_values import (
     as_object,
     as_text,
     identifier_of,
+    shallow,
 )
-from features.ingest._records import check_depth
-from features.ingest._sources import RecordError
 from features.ingest._spans import Item, Link, MalformedSpanError, Moment, Record, Span
 
 
@@ -32,14 +31,10 @@ def is_told(value: Any) -> bool:
 def items_of(value: Mapping[str, Any]) -> Iterator[Item]:
     """Yield the span or log record that `value` is, or what is wrong with it."""
     try:
-        check_depth(value, "span")
+        shallow(value, "span")
         yield _span(value) if "context" in value else _record(value)
     except MalformedSpanError as error:
         yield error
-    except RecordError as error:
-        yield MalformedSpanError(
-            place=error.field, expected=error.expected, found=error.found
-        )
 
 
 def _span(fields: Mapping[str, Any]) -> Span:

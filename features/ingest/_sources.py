@@ -20,6 +20,7 @@ MAX_LINE_BYTES = 32 * 2**20
 MAX_WEIGHT = 64 * 2**20  # bytes that one line's values may occupy
 
 _PIECE = 64 * 2**10
+_SMALL_PIECE = 256  # where a single blank line is the rule
 _MARGIN = 100  # bytes at either end of a line in which blanks are skipped
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -193,10 +194,11 @@ class Source:
         self.head = line.removeprefix(_BOM)
         self.offset = len(line) - len(self.head)
         while self.head.isspace():
-            self.offset += len(self.head)
             self.blank = (self.blank + self.head)[:_MARGIN]
+            lines, size = self._skip_blank()
+            self.number += 1 + lines
+            self.offset += len(self.head) + size
             self.head = self._line()
-            self.number += 1
         if _is_open(self.head):
             self._read_on()
 
@@ -239,12 +241,15 @@ class Source:
         """
         number, offset = self.number, self.offset
         while self.head:
-            newlines = max(1, self.head.count(b"\n"))
-            size, is_cut = len(self.head), not self.head.endswith(b"\n")
-            if not self.head.isspace():
+            passed, size = max(1, self.head.count(b"\n")), len(self.head)
+            is_cut = not self.head.endswith(b"\n")
+            if self.head.isspace():
+                lines, blanks = self._skip_blank()
+                passed, size = passed + lines, size + blanks
+            else:
                 yield Line(number, offset), self._pop_head()
             offset += size + (self._skip_line() if is_cut else 0)
-            number += newlines
+            number += passed
             self.head = self._line()
 
     def _pop_head(self) -> bytes:
@@ -285,16 +290,32 @@ class Source:
 
     def _line(self) -> bytes:
         limit = MAX_LINE_BYTES + 1
-        return self._ahead.readline(limit) or self.stream.readline(limit)
+        line = self._ahead.readline(limit)
+        if line.endswith(b"\n") or len(line) == limit:
+            return line
+        return line + self.stream.readline(limit - len(line))
 
     def _take(self, size: int) -> bytes:
         return self._ahead.read(size) or self.stream.read(size)
+
+    def _skip_blank(self) -> tuple[int, int]:
+        """Read on to what is not blank; return the lines and bytes passed."""
+        lines = size = 0
+        while piece := self._take(_SMALL_PIECE if not lines else _PIECE):
+            rest = piece.lstrip()
+            passed = len(piece) - len(rest)
+            lines += piece.count(b"\n", 0, passed)
+            size += passed
+            if rest:
+                self._ahead = io.BytesIO(rest + self._ahead.read())
+                break
+        return lines, size
 
     def _skip_line(self) -> int:
         """Read to the end of the line; return how many bytes that were."""
         size, piece = 0, b"\0"
         while piece and not piece.endswith(b"\n"):
-            piece = self.stream.readline(_PIECE)
+            piece = self._ahead.readline(_PIECE) or self.stream.readline(_PIECE)
             size += len(piece)
         return size
 

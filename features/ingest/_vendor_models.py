@@ -36,14 +36,12 @@ def read_vercel(draft: Draft) -> None:
     if not draft.has("ai."):
         return
     if draft.what is What.TOOL:
-        given = draft.take("ai.toolCall.args")
         draft.called(
-            tool=text_or_none(draft.take("ai.toolCall.name")),
-            call_id=identifier(draft.take("ai.toolCall.id")),
-            arguments=arguments_of(given) if given is not None else None,
+            tool=text_or_none(draft.take_call("tool", "ai.toolCall.name")),
+            call_id=identifier(draft.take_call("call_id", "ai.toolCall.id")),
+            arguments=arguments_of(draft.take_call("arguments", "ai.toolCall.args")),
         )
-        if "text" not in draft.tool:
-            answered(draft, draft.take("ai.toolCall.result"))
+        answered(draft, draft.take_call("text", "ai.toolCall.result"))
         return
     if not draft.inputs:
         draft.inputs = _vercel_input(draft)

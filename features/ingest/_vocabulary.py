@@ -39,6 +39,7 @@ _WORDS = {
         "content",
     ),
 }
+_CANDIDATES = ("generations", "choices")
 _SYSTEM = ("instructions", "system")
 
 
@@ -186,11 +187,11 @@ def _role(who: str) -> str:
 def _object(value: Wire, role: str, depth: int) -> Told:
     """Return the messages of the first field that holds any, or the words of one."""
     answer = _ANSWERS.get(str(value.get("object")))
-    holder = answer or next((n for n in _HOLDERS if _holds(value.get(n))), None)
+    holder = answer or next((n for n in _HOLDERS if _holds(n, value.get(n))), None)
     if holder is None:
         return _plain(value, role)
     rest = {k: v for k, v in value.items() if k != holder}
-    if holder in {"generations", "choices"}:
+    if holder in _CANDIDATES:
         found = _candidates(value.get(holder), rest, holder)
     else:
         inner = told(value.get(holder), role, depth - 1)
@@ -198,7 +199,7 @@ def _object(value: Wire, role: str, depth: int) -> Told:
     return _with_system(found) if role == USER else found
 
 
-def _holds(value: Any) -> bool:
+def _holds(name: str, value: Any) -> bool:
     """Return whether messages are in `value`, at its first place."""
     for _ in range(_DEPTH):
         if not isinstance(value, list) or _is_pair(value) or not value:
@@ -206,14 +207,9 @@ def _holds(value: Any) -> bool:
         value = value[0]
     if _is_pair(value):
         return True
-    return is_said(value) or _is_candidate(value)
-
-
-def _is_candidate(value: Any) -> bool:
-    """Return whether `value` is one of several answers."""
-    if not isinstance(value, dict):
-        return False
-    return "message" in value or {"text", "generation_info"} <= value.keys()
+    if is_said(value) or name not in _CANDIDATES or not isinstance(value, dict):
+        return is_said(value)
+    return "message" in value or "text" in value
 
 
 def _candidates(values: Any, rest: Wire, name: str) -> Told:

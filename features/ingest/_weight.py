@@ -34,31 +34,38 @@ def is_heavy(text: bytes, limit: int) -> bool:
     strings = (text.count(b'"') - text.count(b'\\"')) // 2
     if len(text) + strings * _STRING_COST // 2 > limit:
         return True  # whatever the strings are; and few enough to look at each
-    return _at_most(text) > limit and _weight(text) > limit
+    return _at_most(text) > limit and _weight(text, limit) > limit
 
 
 def _at_most(text: bytes) -> int:
     """Return a bound: marks inside strings count as if they were structure."""
     strings = text.count(b'"') // 2 * (_STRING_COST + _NEW_NAME)
-    return _structure(text, 0, len(text)) + strings + _text(text, 0, len(text))
+    return _NUMBER + _structure(text, 0, len(text)) + strings + _text(text, 0, len(text))
 
 
-def _weight(text: bytes) -> int:
-    """Return about how many bytes the value of `text` occupies, rather too many."""
-    total, names = _structure(text, 0, len(text)), set[bytes]()
+def _weight(text: bytes, limit: int) -> int:
+    """Return about how many bytes the value of `text` occupies, rather too many.
+
+    Beyond `limit` it is told no closer.
+    """
+    structure, strings, names = _structure(text, 0, len(text)), 0, set[bytes]()
     for string in _STRING.finditer(text):
-        begin, end = string.span(1)
-        begin = string.start()
-        if not _NESTED.match(text, begin):
-            total -= _structure(text, begin, end)
+        begin, end = string.start(), string.end(1)
+        if _NESTED.match(text, begin):
+            quotes = text.count(b'\\"', begin, end)
+            strings += quotes // 2 * (_STRING_COST + _NEW_NAME)
+        else:
+            structure -= _structure(text, begin, end)
         if string[2] and end - begin <= _LONGEST_NAME and len(names) < _NAMES:
             name = text[begin:end]
             if name in names:
                 continue
             names.add(name)
-        total += _STRING_COST + _text(text, begin, end)
-        total += _NEW_NAME if string[2] else 0
-    return total
+        strings += _STRING_COST + _text(text, begin, end)
+        strings += _NEW_NAME if string[2] else 0
+        if strings > limit:
+            break
+    return _NUMBER + structure + strings
 
 
 def _structure(text: bytes, begin: int, end: int) -> int:

@@ -126,7 +126,7 @@ def _placed(intake: Intake) -> Iterator[tuple[int, _Row]]:
 
 def _rows(record: Any, fields: Wire) -> Iterator[_Row]:
     """Yield a record and, of a trace or a page of a list, what is in it."""
-    page = fields.get("data")
+    page = fields.get("data")  # of a list of the API
     if isinstance(page, list) and "id" not in fields:
         for item in page:
             yield from _rows(item, item if isinstance(item, dict) else {})
@@ -161,7 +161,7 @@ def _sent(
         if kind != "sdk-log":
             yield line, _Row(kind=None, raw=item)
         return
-    name = identifier(body.get("id")) or f"{line}.{identifier(sent.get('id'))}"
+    name = identifier(body.get("id")) or identifier(sent.get("id")) or f"line{line}"
     at = {"id": name, "timestamp": sent.get("timestamp")}
     if known == _SCORE:
         yield line, _Row(kind=known, raw=at | without_null(body))
@@ -216,7 +216,8 @@ def _trace(row: _Row) -> Observation:
     return Observation(
         trace_id=trace_id,
         span_id=trace_id,
-        piece=raw.get(PIECE, ""),
+        # An observation may have the id of its trace.
+        piece=".trace" + raw.get(PIECE, ""),
         task_id=told.task_id,
         what=What.AGENT,
         name=str(raw.get("name") or ""),

@@ -33,7 +33,7 @@ from features.ingest._vocabulary import exchange
 LOOKS_FOR = "an object with `object` trace or trace.span, or with a list `data` of such"
 
 _TRACE, _SPAN = "trace", "trace.span"
-_MODELS = frozenset({"generation", "response"})
+_MODELS = ("generation", "response")
 
 
 def fits(value: Any) -> bool:
@@ -44,7 +44,7 @@ def fits(value: Any) -> bool:
 
 
 def _is_ours(record: Mapping[str, Any]) -> bool:
-    return record.get("object") in {_TRACE, _SPAN}
+    return record.get("object") in (_TRACE, _SPAN)
 
 
 def events(intake: Intake) -> Iterator[AgentEvent]:
@@ -124,7 +124,7 @@ def _export(record: Any) -> list[Any]:
     if not isinstance(data, list) or "object" in record:
         return [record]
     spans = [_data_of(item) for item in data]
-    is_counted = any(s.get("usage") for s in spans if s.get("type") in _MODELS)
+    is_counted = any(s.get("usage") for s in spans if str(s.get("type")) in _MODELS)
     return data if is_counted else [_counted(item) for item in data]
 
 

@@ -12,17 +12,25 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import orjson
-
 from features.events import AgentEvent
 from features.ingest import _otlp_json, _sdk_json
+from features.ingest._arrays import elements
 from features.ingest._genai_records import Records
 from features.ingest._intake import Intake
 from features.ingest._observation import Observation
 from features.ingest._otel import observed
-from features.ingest._sources import MAX_LINE_BYTES, Line, Source
+from features.ingest._otlp_parts import parts_of
+from features.ingest._sources import (
+    MAX_LINE_BYTES,
+    MAX_WEIGHT,
+    Line,
+    MalformedLineError,
+    Source,
+    decode,
+)
 from features.ingest._spans import Item, MalformedSpanError, Record
 from features.ingest._traces import traced
+from features.ingest._weight import is_heavy
 
 LOOKS_FOR = (
     "an object with `resourceSpans` or `resourceLogs`, a span of an OpenTelemetry SDK "
@@ -30,6 +38,7 @@ LOOKS_FOR = (
 )
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # none of which is in JSON
+_REQUEST = re.compile(rb'\s*\{\s*"resource_?(?:Spans|Logs|spans|logs)"')
 _LOOKED_AT = 256
 _PREFIX = 4  # bytes of a length
 _FIRST_FIELD = b"\n"  # tag of the first field, and only one, of a request
@@ -41,8 +50,15 @@ def fits(value: Any) -> bool:
     return _otlp_json.is_request(first) or _sdk_json.is_told(first)
 
 
-def fits_binary(source: Source) -> bool:
-    """Return whether a file looks like OTLP in protobuf, by its first bytes."""
+def fits_bytes(source: Source) -> bool:
+    """Return whether a file is of this format by its first bytes, undecoded.
+
+    So are protobuf, and a request in JSON that is too large to be decoded whole.
+    """
+    return _REQUEST.match(source.head[:_LOOKED_AT]) is not None or _is_binary(source)
+
+
+def _is_binary(source: Source) -> bool:
     first = (source.blank + source.head[:1])[:1]
     if not first or first > _FIRST_FIELD:
         return False
@@ -53,7 +69,7 @@ def fits_binary(source: Source) -> bool:
 
 def events(intake: Intake) -> Iterator[AgentEvent]:
     """Yield the events of the file's spans, gathered by task."""
-    is_binary = fits_binary(intake.source)
+    is_binary = _is_binary(intake.source)
     items = _binary_items(intake) if is_binary else _json_items(intake)
     yield from traced(intake, _observed(intake, items))
 
@@ -89,14 +105,36 @@ def _items_of(body: bytes, *, is_protobuf: bool) -> Iterator[Item]:
         yield from _otlp_protobuf.items_of(body)
         return
     try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        yield MalformedSpanError(place="body", expected="JSON", found=str(error))
+        yield from _items_in(body)
+    except MalformedLineError as error:
+        yield MalformedSpanError(
+            place="body", expected=error.expected, found=error.found
+        )
+
+
+def _items_in(text: bytes) -> Iterator[Item]:
+    """Yield what the JSON `text` holds; of a large request, span by span.
+
+    Raises
+    ------
+    MalformedLineError
+        If it is no JSON, or too large.
+    """
+    if is_heavy(text, MAX_WEIGHT):
+        parts = parts_of(text)
+        if _otlp_json.is_request(parts.request):
+            yield from _otlp_json.items_of(parts.request, parts.item)
+        else:
+            yield _no_request(parts.request)
         return
-    if _otlp_json.is_request(request):
-        yield from _otlp_json.items_of(request)
-    elif request != {}:
-        yield _no_request(request)
+    value = decode(text)
+    for document in value if isinstance(value, list) else [value]:
+        if _otlp_json.is_request(document):
+            yield from _otlp_json.items_of(document)
+        elif _sdk_json.is_told(document):
+            yield from _sdk_json.items_of(document)
+        elif document != {}:
+            yield _no_request(document)
 
 
 def _no_request(value: Any) -> MalformedSpanError:
@@ -123,45 +161,43 @@ def _observed(
 
 
 def _json_items(intake: Intake) -> Iterator[tuple[int, Item]]:
-    for line, value in _documents(intake):
-        values = value if isinstance(value, list) else [value]
-        for document in values:
-            for item in _items_in(document):
-                yield line, item
+    source, line = intake.source, Line(intake.source.number)
+    try:
+        for line, text in elements(source) if source.is_array else _joined(source):
+            try:
+                for item in _items_in(text):
+                    yield line, item
+            except MalformedLineError as error:
+                intake.refuse(line, error)
+    except MalformedLineError as error:  # of the array itself
+        intake.refuse(line, error)
 
 
-def _items_in(document: Any) -> Iterator[Item]:
-    if _otlp_json.is_request(document):
-        yield from _otlp_json.items_of(document)
-    elif _sdk_json.is_told(document):
-        yield from _sdk_json.items_of(document)
-    elif document != {}:
-        yield _no_request(document)
-
-
-def _documents(intake: Intake) -> Iterator[tuple[int, Any]]:
-    """Yield (line, value) of each JSON document, on one line or on many."""
-    if intake.source.is_array:
-        yield from intake.records()
-    else:
-        yield from intake.decoded(_joined(intake.source.lines()))
-
-
-def _joined(lines: Iterable[tuple[Line, bytes]]) -> Iterator[tuple[Line, bytes]]:
+def _joined(source: Source) -> Iterator[tuple[Line, bytes]]:
     """Yield (line, text) of documents, each of which begins at a line's first byte.
 
     Lines that begin with a blank or close a bracket belong to the document before.
     """
-    begun, text = Line(1), bytearray()
-    for line, piece in lines:
-        if text and piece[:1] not in (b" ", b"\t", b"}", b"]"):
-            yield begun, bytes(text)
-            text.clear()
-        if not text:
-            begun = line
-        text += piece[: MAX_LINE_BYTES + 1 - len(text)]
-    if text:
-        yield begun, bytes(text)
+    pieces: list[bytes] = []
+    begun, size = Line(1), 0
+    for line, piece in source.lines():
+        if pieces and piece[:1] not in (b" ", b"\t", b"}", b"]"):
+            yield begun, _whole(pieces)
+            pieces, size = [], 0
+        begun = begun if pieces else line
+        if size <= MAX_LINE_BYTES:  # one piece more suffices to refuse it
+            pieces.append(piece)
+        size += len(piece)
+        del piece  # held once, however large
+    if pieces:
+        yield begun, _whole(pieces)
+
+
+def _whole(pieces: list[bytes]) -> bytes:
+    """Return `pieces` joined, and let go of them."""
+    whole = pieces.pop() if len(pieces) == 1 else b"".join(pieces)
+    pieces.clear()
+    return whole
 
 
 def _binary_items(intake: Intake) -> Iterator[tuple[int, Item]]:

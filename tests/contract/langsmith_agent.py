@@ -34,7 +34,14 @@ class Receiver(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Say what the service can do."""
-        limits = {"use_multipart_endpoint": True, "size_limit": 100}
+        limits = {
+            "use_multipart_endpoint": True,
+            "scale_up_qsize_trigger": 1000,
+            "scale_up_nthreads_limit": 1,
+            "scale_down_nempty_trigger": 4,
+            "size_limit": 100,
+            "size_limit_bytes": 2**20,
+        }
         self.answer({"version": "1", "batch_ingest_config": limits})
 
     def do_POST(self) -> None:

@@ -57,12 +57,14 @@ def test_sources_are_those_declared() -> None:
         started(text="cancel W1", account={"value": 5}),
         user("yes, do it"),
         {"kind": "plan", "text": "maybe"},
-        call(arguments={"id": "W1"}, is_write=True, call_id="c"),
+        call(arguments={"id": "W12", "n": 5, "x": "a"}, is_write=True, call_id="c"),
         result(call_id="c", latency_ms=3),
+        call(arguments={"id": "W13"}),
         {"kind": "verifier", "score": 0.5},
         {"kind": "retrieval", "documents": []},
         {"kind": "usage", "tokens_in": 1, "cost": 1},
         agent("It is done: 12", confidence={"value": 0.5}, interpretations=2),
+        user("actually, no"),
     ]
     given_by_all = {source for values in read(*log) for source in values}
     assert given_by_all == set(SOURCES)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import string
 import time
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.lexicons import LEXICONS
+from features.lexicons import LEXICONS, SPEAKERS
 from features.text import normalised, read, sentiment
 
 # What each lexicon must hear, and what it must not.
@@ -56,6 +57,10 @@ USER: dict[str, tuple[list[str], list[str]]] = {
             "what a waste of my time",
         ],
         ["the rest is still to come", "I told you", "this is a keepsake"],
+    ),
+    "comparisons": (
+        ["the cheapest one", "the same colour", "more of the larger ones"],
+        ["a summary", "cheaply made", "at last", "moreover"],
     ),
     "corrections": (
         ["Actually, make it two", "that's wrong", "I meant Tuesday", "never mind"],
@@ -138,6 +143,10 @@ USER: dict[str, tuple[list[str], list[str]]] = {
     ),
 }
 AGENT: dict[str, tuple[list[str], list[str]]] = {
+    "promises": (
+        ["I'll check that", "Let me look", "One moment, please", "please hold"],
+        ["I would", "please let me know", "a household", "at the moment"],
+    ),
     "hedges": (
         ["I think it is done", "it might be late", "I'm not entirely sure", "perhaps"],
         ["it is done", "the mighty", "I thought"],
@@ -231,6 +240,37 @@ def test_a_lexicon_hears_what_it_is_for(speaker: str, lexicon: str, text: str) -
 def test_a_lexicon_hears_nothing_else(speaker: str, lexicon: str, text: str) -> None:
     """Each lexicon is silent where the words only look alike."""
     assert read(text, speaker)[lexicon] == 0
+
+
+def test_a_plan_is_read_for_its_hedges_alone() -> None:
+    """What nothing asks of a plan is not looked for."""
+    said = read("I think I cannot, sorry", "plan")
+    assert said["hedges"] == 1
+    assert said.keys() == COUNTED | {"hedges"}
+
+
+def counted(text: str, speaker: str) -> dict[str, float]:
+    """Return the places of each lexicon, each looked for on its own."""
+    return {
+        name: len(re.findall(rf"\b(?:{'|'.join(LEXICONS[name])})\b", text.lower()))
+        for name in SPEAKERS[speaker]
+    }
+
+
+HEARD = [text for _, _, texts in SPOKEN for some in texts for text in some]
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS)
+@given(
+    parts=st.lists(st.sampled_from(HEARD), max_size=6), glue=st.sampled_from(" .-'x")
+)
+def test_one_scan_hears_what_many_would(
+    speaker: str, parts: list[str], glue: str
+) -> None:
+    """Reading all lexicons in one pass counts what each finds on its own."""
+    text = glue.join(parts).replace("\u2019", "'")
+    said = read(text, speaker)
+    assert {name: said[name] for name in SPEAKERS[speaker]} == counted(text, speaker)
 
 
 @pytest.mark.parametrize("speaker", ["user", "agent"])

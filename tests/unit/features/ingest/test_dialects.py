@@ -178,6 +178,24 @@ def test_tool_call_in_the_words_of_each_vendor(vendor: str) -> None:
     assert not [name for name in told.extra if name.endswith(("put", "Inputs", "args"))]
 
 
+def test_call_told_by_a_convention_is_not_told_again() -> None:
+    """A vendor's words for arguments and result stay where the standard has its own."""
+    standard = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.call.arguments": '{"n": 1}',
+        "gen_ai.tool.call.result": "here",
+    }
+    other = {
+        "tool_arguments": "x",
+        "tool_response": "y",
+        "ai.toolCall.args": "z",
+        "ai.toolCall.result": "z",
+    }
+    told = tell(standard | other)
+    assert (told.tool["arguments"], told.tool["text"]) == ({"n": 1}, "here")
+    assert {name: told.extra.get(name) for name in other} == other
+
+
 @pytest.mark.parametrize(
     ("attributes", "what"),
     [
@@ -274,6 +292,7 @@ def test_messages_of_the_ai_sdk() -> None:
         "toolCallId": "c1",
         "toolName": "look",
         "output": {"type": "json", "value": 1},
+        "providerOptions": {"b": 2},
     }
     signed = {"type": "text", "text": "x", "providerOptions": {"a": 1}}
     told = tell(
@@ -299,7 +318,19 @@ def test_messages_of_the_ai_sdk() -> None:
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": [signed, {"type": "file", "data": "Zg"}]},
         {"role": "assistant", "tool_calls": [call], "reasoning": "hm"},
-        {"role": "tool", "tool_call_id": "c1", "content": {"type": "json", "value": 1}},
+        {
+            "role": "tool",
+            "tool_call_id": "c1",
+            "content": {"type": "json", "value": 1},
+            "parts": [
+                {
+                    "type": "tool_call_response",
+                    "id": "c1",
+                    "response": {"type": "json", "value": 1},
+                    "providerOptions": {"b": 2},
+                }
+            ],
+        },
         {"role": "user", "content": "odd"},
     ]
     asked = {"id": "c2", "function": {"name": "look", "arguments": '{"n": 2}'}}

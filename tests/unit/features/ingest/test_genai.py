@@ -276,6 +276,34 @@ def test_messages_told_field_by_field() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("moment", "message"),
+    [
+        (Moment(name="gen_ai.user.message", body="hi"), {"content": "hi"}),
+        (Moment(name="gen_ai.user.message", body={"message": "hi"}), {"content": "hi"}),
+        (Moment(name="gen_ai.user.message"), None),
+        (
+            Moment(name="gen_ai.user.message", body={"content": "hi", "mood": None}),
+            {"content": "hi"},
+        ),
+    ],
+)
+def test_event_of_a_message_in_odd_forms(moment: Moment, message: Any) -> None:
+    """A body that is text is the content; none at all is no message."""
+    told = tell({"gen_ai.system": "x"}, events=[moment])
+    assert told.inputs == ([{"role": "user"} | message] if message else [])
+
+
+def test_messages_nested_too_deeply_stay_text() -> None:
+    """What could not be stored as parts is stored as the text it came as."""
+    deep = '[{"role": "user", "content": ' + "[" * 120 + "]" * 120 + "}]"
+    assert tell(chat(input__messages=deep)).inputs == [
+        {"role": "user", "content": deep}
+    ]
+    many = json.dumps([{"role": "user", "content": "x"}] * 120)
+    assert len(tell(chat(input__messages=many)).inputs) == 120
+
+
 def test_alternatives_to_an_answer_stay_beside_it() -> None:
     """Of several choices the first is the answer; two messages in a row are both."""
     choices = [ANSWER, ANSWER | {"parts": [{"type": "text", "content": "Or so."}]}]
@@ -306,6 +334,9 @@ def test_part_that_says_more_than_its_field_is_kept_whole() -> None:
     assert message["reasoning"] == "a\nb"
     assert message["tool_calls"] == [{"id": "5", "function": {"name": "look"}}]
     assert "content" not in message
+    call = {"type": "tool_call", "id": "c", "name": "look", "thought_signature": "Zg"}
+    (message,) = chat_messages([{"role": "assistant", "parts": [call]}], "user")
+    assert message["parts"] == [call]
 
 
 def test_tool_answers_become_messages_of_their_own() -> None:
@@ -593,6 +624,24 @@ def test_own_attributes_carry_what_no_standard_has() -> None:
     (judged,) = told.evaluations
     assert (judged.name, judged.score) == ("checker", 0.5)
     assert told.extra["gen_ai.conversation.id"] == "c-1"
+
+
+@pytest.mark.parametrize(
+    ("agree", "score", "read", "kept"),
+    [
+        ("True", 0.5, True, {"score": 0.5}),
+        (None, "0.5", 0.5, {}),
+        ([], 0.5, 0.5, {"agree": []}),
+        ("maybe", [], None, {"agree": "maybe", "score": []}),
+    ],
+)
+def test_own_verifier_in_odd_words(
+    agree: Any, score: Any, read: Any, kept: Any
+) -> None:
+    """Whether it agrees comes before how much; what is neither stays beside."""
+    told = {"escalation.verifier.agree": agree, "escalation.verifier.score": score}
+    (judged,) = tell(told).evaluations
+    assert (judged.score, judged.extra) == (read, kept)
 
 
 def test_links_and_other_events_stay_under_extra() -> None:

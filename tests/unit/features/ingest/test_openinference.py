@@ -219,8 +219,13 @@ def test_span_of_two_conventions_is_told_once() -> None:
         LLM
         | {
             f"{IN}0.message.content": "hi",
+            f"{OUT}0.message.content": "ho",
             "gen_ai.operation.name": "chat",
             "gen_ai.input.messages": other,
+            "gen_ai.output.messages": other,
+            "gcp.vertex.agent.llm_response": '{"content": {"parts": []}}',
+            "ai.prompt": "x",
+            "ai.response.text": "y",
             "gen_ai.usage.input_tokens": 9,
             "llm.token_count.prompt": 3,
         }
@@ -228,7 +233,11 @@ def test_span_of_two_conventions_is_told_once() -> None:
     assert told.inputs == [{"role": "user", "content": "hi"}]
     assert told.usage["tokens_in"] == 3
     assert told.extra["gen_ai.input.messages"] == other
+    assert told.outputs == [{"role": "assistant", "content": "ho"}]
+    assert told.extra["gen_ai.output.messages"] == other
     assert told.extra["gen_ai.usage.input_tokens"] == 9
+    assert told.extra["ai.prompt"] == "x"
+    assert told.extra["ai.response.text"] == "y"
 
 
 def test_flattened_names_that_clash_or_break_off_land_all_the_same() -> None:
@@ -241,6 +250,9 @@ def test_flattened_names_that_clash_or_break_off_land_all_the_same() -> None:
             f"{IN}2.message.content": "x",
             f"{IN}2.message.content.y": 1,
             f"{IN}2.message.tool_calls.0.tool_call": "odd",
+            f"{IN}2.message.content.z": 2,
+            f"{IN}3.message.name.first": "a",
+            f"{IN}3.message.name": "b",
             f"{OUT}a.b": 1,
         }
     )
@@ -249,9 +261,10 @@ def test_flattened_names_that_clash_or_break_off_land_all_the_same() -> None:
         {"role": "user", "content": "bare"},
         {
             "role": "user",
-            "content": {"": "x", "y": 1},
+            "content": {"": "x", "y": 1, "z": 2},
             "tool_calls": [{"tool_call": "odd"}],
         },
+        {"role": "user", "name": {"first": "a", "": "b"}},
     ]
     assert told.outputs == []
 
@@ -281,6 +294,16 @@ def test_tool_span() -> None:
         "latency_ms": 2000.0,
     }
     assert told.extra["tool.parameters"] == "{}"
+
+
+def test_kind_among_the_attributes_is_the_spans(take: Take) -> None:
+    """An export may tell the kind twice, or only in the attributes."""
+    attributes = {"openinference.span.kind": "TOOL"}
+    for kind in ("TOOL", None):
+        landed = take(
+            "openinference", RECORD | {"attributes": attributes, "span_kind": kind}
+        )
+        assert "tool_result" in landed.kinds()
 
 
 @pytest.mark.parametrize("kind", ["RETRIEVER", "RERANKER"])

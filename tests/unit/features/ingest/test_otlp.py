@@ -13,7 +13,9 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from features import ingest
 from features.ingest import _otlp_files, _sources, otlp
+from features.ingest._genai_records import Records
 from features.ingest._observation import Observation, What
+from features.ingest._otel import observed as observed_span
 from features.ingest._otlp_json import items_of
 from features.ingest._spans import MalformedSpanError, Record, Span
 
@@ -44,14 +46,14 @@ def pairs(plain: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"key": k, "value": value(v)} for k, v in plain.items()]
 
 
-def span(attributes: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def span(plain: dict[str, Any] | None = None, /, **more: Any) -> dict[str, Any]:
     return {
         "traceId": TRACE,
         "spanId": SPAN,
         "name": "chat",
         "startTimeUnixNano": str(NANOS),
         "endTimeUnixNano": str(NANOS + 1_500_000_000),
-        "attributes": pairs(attributes or {}),
+        "attributes": pairs(plain or {}),
     } | more
 
 
@@ -168,6 +170,7 @@ def test_json_and_protobuf_tell_the_same_span() -> None:
         ({"intValue": "-9223372036854775808"}, -(2**63)),
         ({"intValue": "9" * 5000}, "9" * 5000),
         ({"intValue": "1.5"}, "1.5"),
+        ({"intValue": "9999999999999999999"}, "9999999999999999999"),
         ({"doubleValue": "NaN"}, "NaN"),
         ({"bytesValue": "Zm9v"}, "Zm9v"),
         ({"string_value": "x"}, "x"),
@@ -217,6 +220,12 @@ def test_enums_as_numbers_and_names(change: Any, kind: str, failed: Any) -> None
     """Kind and status are read either way."""
     told = only(traces(span(**change)))
     assert (told.kind, told.failed) == (kind, failed)
+
+
+def test_time_of_zero_is_not_known() -> None:
+    """OTLP has no other word for a time that is missing."""
+    told = only(traces(span(startTimeUnixNano="0", endTimeUnixNano=0)))
+    assert (told.started, told.ended) == (None, None)
 
 
 def test_ids_as_hex_and_as_base64() -> None:
@@ -312,13 +321,26 @@ def test_deep_value_is_refused() -> None:
     assert "levels deep" in str(fault)
 
 
+def test_attributes_given_as_an_object_are_plain() -> None:
+    """Some exporters write a plain object; it may be as deep as an event."""
+    assert only(traces(span(attributes={"a": 1}))).attributes == {"a": 1}
+    deep: Any = 1
+    for _ in range(150):
+        deep = [deep]
+    for attributes in ({"a": deep}, [{"key": "a", "value": {"newValue": deep}}]):
+        fault = only(traces(span(attributes=attributes)))
+        assert isinstance(fault, MalformedSpanError)
+        assert "levels of nesting" in str(fault)
+
+
 def test_body_that_is_no_request_is_a_fault() -> None:
     """JSON that is broken or something else is told; an empty request is none."""
-    for body in (b"{", b"[]", b'{"a": 1}', b"5"):
+    for body in (b"{", b'{"a": 1}', b"5"):
         (fault,) = otlp.observations(body, is_protobuf=False)
         assert isinstance(fault, MalformedSpanError)
         assert fault.field == "body"
-    assert list(otlp.observations(b"{}", is_protobuf=False)) == []
+    for body in (b"{}", b"[]"):
+        assert list(otlp.observations(body, is_protobuf=False)) == []
 
 
 # --- protobuf ---------------------------------------------------------------
@@ -419,6 +441,12 @@ def test_file_in_any_container(tmp_path: Path, file: bytes, log_format: str) -> 
     assert ingest.detect(path) == "otlp"
 
 
+def test_empty_file_holds_nothing(take: Take) -> None:
+    """Named as this format, a file without anything is no error."""
+    landed = take("otlp")
+    assert (landed.events, landed.refusals) == ([], [])
+
+
 def test_spans_in_two_files_are_one_task(tmp_path: Path) -> None:
     """Log records in one file and spans in another make one log."""
     (tmp_path / "a").write_bytes(
@@ -438,7 +466,7 @@ def test_document_that_is_broken_costs_itself_alone(take: Take) -> None:
     more = json.dumps(traces(span(spanId="c" * 16)), indent=1)
     landed = take("otlp", json.dumps(traces(span())), broken, more, {}, {"a": 1})
     first, second = landed.refusals
-    assert (first.line, second.line) == (2, 4 + more.count("\n") + 2)
+    assert (first.line, second.line) == (2, 5 + more.count("\n") + 2)
     assert second.field == "body"
     assert kinds(landed) == ["task_started", "span", "span"]
 
@@ -496,6 +524,87 @@ def test_document_too_large_is_refused(
     assert "at most 1000 bytes" in refusal.error
 
 
+# --- requests too large to decode whole -------------------------------------
+
+
+@pytest.fixture
+def heavy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let any request of more than a few spans be too large for memory."""
+    monkeypatch.setattr(_sources, "MAX_WEIGHT", 20_000)
+    monkeypatch.setattr(otlp, "MAX_WEIGHT", 20_000)
+
+
+def many(count: int) -> list[dict[str, Any]]:
+    tricky = {"spans": ["[", '"spans": [1]', "]", {"spans": "\\"}]}
+    return [span(tricky, spanId=f"{n:016x}") for n in range(1, count + 1)]
+
+
+@pytest.mark.usefixtures("heavy")
+def test_large_request_is_read_span_by_span(take: Take) -> None:
+    """What would not fit decoded lands all the same, and tells what it would have."""
+    request = traces(*many(30), resource={"service.name": "shop"})
+    request["resourceSpans"] += traces(*many(40)[30:])["resourceSpans"]
+    request["resourceSpans"][0]["scopeSpans"].insert(0, {"spans": []})
+    request |= logs(*[record("gen_ai.user.message", {"content": "hi"})] * 3)
+    for text in (json.dumps(request), json.dumps(request, separators=(",", ":"))):
+        told = list(otlp.observations(text.encode(), is_protobuf=False))
+        assert [t.span_id for t in told[:40]] == [f"{n:016x}" for n in range(1, 41)]  # type: ignore[union-attr]
+        whole = [
+            observed_span(item) for item in items_of(request) if isinstance(item, Span)
+        ]
+        assert told[:40] == whole
+        assert [len(t.inputs) for t in told[40:]] == [3]  # type: ignore[union-attr]
+        landed = take("auto", text)
+        assert landed.refusals == []
+        assert len([e for e in landed.events if e.kind == "span"]) == 40
+
+
+@pytest.mark.usefixtures("heavy")
+def test_span_too_large_or_broken_costs_itself_alone(take: Take) -> None:
+    """Of a request read span by span, too, only what is malformed is refused."""
+    spans = many(30)
+    spans[3]["attributes"] = [{}] * 500
+    text = json.dumps(traces(*spans)).replace('"spanId": "' + f"{9:016x}" + '"', "oops")
+    landed = take("otlp", text)
+    first, second = landed.refusals
+    assert first.field == "resourceSpans[0].scopeSpans[0].spans[3]"
+    assert "bytes of memory" in first.error
+    assert second.field == "resourceSpans[0].scopeSpans[0].spans[8]"
+    assert "JSON" in second.error
+    assert len([e for e in landed.events if e.kind == "span"]) == 28
+
+
+@pytest.mark.usefixtures("heavy")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (json.dumps(traces(*many(30)))[:-5], "JSON"),
+        (json.dumps(traces(*many(30)))[:-500], "JSON"),
+        (json.dumps(traces(span({"a": ["x"] * 500})))[:-200], "JSON"),
+        ('{"spans": [' * 5000, "JSON"),
+        ('{"spans": [' + "1," * 5000, "values of no size"),
+        ('{"spans": ["' + '\\"' * 50_000, "JSON"),
+        (json.dumps({"resourceSpans": [{}] * 500}), "bytes of memory"),
+        (json.dumps({"context": {"spans": [{"a": 1}] * 100}}), "OTLP export request"),
+    ],
+)
+def test_large_text_that_is_no_request_is_refused(
+    take: Take, text: str, expected: str
+) -> None:
+    """What is broken, or too large even without its spans, is refused as a whole."""
+    landed = take("otlp", text)
+    (refusal,) = landed.refusals
+    assert expected in refusal.error
+
+
+def test_array_that_is_not_closed_is_refused(take: Take) -> None:
+    """What an array held before it broke off has landed."""
+    text = json.dumps([traces(span()), 5, 6], indent=1)
+    first, second = take("otlp", text[:-2]).refusals
+    assert first.field == "body"
+    assert second.field == "array"
+
+
 # --- what an SDK prints -----------------------------------------------------
 
 PRINTED = {
@@ -536,12 +645,12 @@ def test_printed_span_is_the_exported_one(take: Take) -> None:
     )
     exported = take("otlp", traces(sent, resource={"service.name": "shop"}))
     for printed in (json.dumps(PRINTED), json.dumps(PRINTED, indent=4)):
-        landed = take("auto", printed, json.dumps(PRINTED | {"context": 5}))
+        landed = take("auto", printed, json.dumps(PRINTED | {"context": {}}))
         assert [e.to_json() for e in landed.events] == [
             e.to_json() for e in exported.events
         ]
         (refusal,) = landed.refusals
-        assert refusal.field == "context"
+        assert refusal.field == "trace_id"
 
 
 def test_printed_record_is_read(take: Take) -> None:
@@ -550,6 +659,7 @@ def test_printed_record_is_read(take: Take) -> None:
     assert [e.text for e in landed.events if e.kind == "user_message"] == ["hi"]
     (refusal,) = landed.refusals
     assert refusal.field == "span_id"
+    assert not otlp.fits("x")
 
 
 def test_printed_span_nested_too_deeply_is_refused(take: Take) -> None:
@@ -590,13 +700,27 @@ def test_records_of_a_span_are_one_piece_of_it() -> None:
 
 def test_spans_without_an_answer_are_held_up_to_a_number() -> None:
     """Beyond it the oldest tells what it has."""
-    asks = [
-        record("gen_ai.user.message", {"content": str(i)}, spanId=f"{i:016x}")
-        for i in range(1, 1003)
-    ]
-    first, second, *_ = observed(*asks)
-    assert (first.inputs[0]["content"], second.inputs[0]["content"]) == ("1", "2")
-    assert len(observed(*asks)) == 1002
+    records = Records()
+    told = []
+    for index in range(1, 1003):
+        ask = record(
+            "gen_ai.user.message", {"content": str(index)}, spanId=f"{index:016x}"
+        )
+        told += records.add(only(logs(ask)))
+    assert [one.inputs[0]["content"] for one in told] == ["1", "2"]
+    assert len(list(records.rest())) == 1000
+    assert list(records.rest()) == []
+
+
+def test_record_with_the_time_of_its_collection_alone() -> None:
+    """Without a time of its own it has that at which it was seen, in protobuf too."""
+    seen = {"timeUnixNano": "0", "observedTimeUnixNano": str(NANOS)}
+    ask = record("gen_ai.user.message", {"content": "hi"}, **seen)
+    (told,) = observed(ask)
+    assert told.started is not None
+    assert told.started.year == 2026
+    del ask["timeUnixNano"]
+    assert list(otlp.observations(protobuf(logs(ask)), is_protobuf=True)) == [told]
 
 
 def test_details_record_tells_all_messages_of_a_span() -> None:

@@ -195,7 +195,7 @@ def test_unknown_format_says_what_was_looked_for(
 def test_format_of_no_such_name_lists_the_names() -> None:
     """A wrong name fails at once and lists the right ones."""
     with pytest.raises(
-        ingest.UnknownFormatError, match="auto, jsonl, tau, .*chat.*, found"
+        ingest.UnknownFormatError, match="auto, jsonl, .*chat.*, found"
     ):
         ingest.read("csv", [], on_refused=print)
 

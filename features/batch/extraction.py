@@ -8,6 +8,7 @@ of their id, so that old and new meet without an index of all tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from features.batch.kept import StaleSignalsError, groups_between, layout_of_sig
 from features.batch.part import Done, Job, extract_part
 from features.batch.plan import Layout, Span, layout_of, packed
 from features.batch.table import ROWS_OF_A_PART, open_events
-from features.batch.workers import mapped
+from features.batch.workers import Pool
 from features.batch.write import Progress
 
 # How jobs are run: here, in several processes, in a cluster.
@@ -43,13 +44,11 @@ class Extraction:
     anew: str | None
 
 
-def local(processes: int) -> Engine:
-    """Return the engine that works in so many processes of this machine."""
-
-    def run(work: Callable[[Job], Done], jobs: list[Job]) -> Iterable[Done]:
-        return mapped(work, jobs, processes=min(processes, len(jobs)))
-
-    return run
+@contextmanager
+def local(processes: int) -> Iterator[Engine]:
+    """Yield the engine that works in so many processes of this machine."""
+    with Pool(processes) as pool:
+        yield pool.run
 
 
 def extract(
@@ -84,7 +83,7 @@ def extract(
     earlier, anew = _earlier(target, layout, full=full)
     with workspace(target) as folder:
         jobs = list(_jobs(events, layout, folder, target, earlier))
-        run = engine or local(1)
+        run = engine or Pool(1).run
         done = _Counted(run(extract_part, jobs), layout.rows, progress)
         rows = join_parts(done.parts(), target, folder)
     return Extraction(rows=rows, computed=done.computed, kept=done.kept, anew=anew)

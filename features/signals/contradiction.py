@@ -1,0 +1,136 @@
+"""Words against acts: what is done that nobody said."""
+
+from __future__ import annotations
+
+from features.aggregates import Last, Mean, Recent, Sum, TailMean
+from features.signals._signal import Group, catalogue
+
+SIGNALS = catalogue(
+    Group.CONTRADICTION,
+    (
+        "unseen_numbers_mean",
+        "ratio",
+        "Share of the numbers the agent states that nobody had mentioned",
+        Mean("unseen_numbers"),
+        0,
+    ),
+    (
+        "unseen_numbers_worst",
+        "ratio",
+        "The same share, mean of the three worst messages",
+        TailMean("unseen_numbers", 3),
+        0,
+    ),
+    (
+        "unconfirmed_writes",
+        "count",
+        "Changes made without the user's confirmation just before",
+        Sum("unconfirmed_write"),
+        0,
+    ),
+    (
+        "unseen_arguments_worst",
+        "ratio",
+        "Share of arguments nobody had mentioned, mean of the three worst calls",
+        TailMean("unseen_arguments", 3),
+        0,
+    ),
+    (
+        "unseen_arguments_last",
+        "ratio",
+        "Share of the latest call's arguments that nobody had mentioned",
+        Last("unseen_arguments"),
+        0,
+    ),
+    (
+        "unseen_arguments_mean",
+        "ratio",
+        "Share of the arguments of all calls that nobody had mentioned",
+        Mean("unseen_arguments"),
+        0,
+    ),
+    (
+        "unseen_arguments_now",
+        "ratio",
+        "The same share over the latest five calls",
+        Recent("unseen_arguments"),
+        0,
+    ),
+    (
+        "unseen_identifiers_mean",
+        "ratio",
+        "Share of the identifiers in calls that nobody had mentioned",
+        Mean("unseen_identifiers"),
+        0,
+    ),
+    (
+        "unseen_identifiers_worst",
+        "ratio",
+        "The same share, mean of the three worst calls",
+        TailMean("unseen_identifiers"),
+        0,
+    ),
+    (
+        "unseen_amounts_worst",
+        "ratio",
+        "Share of amounts nobody had mentioned, mean of the three worst calls",
+        TailMean("unseen_amounts"),
+        0,
+    ),
+    (
+        "unseen_words_mean",
+        "ratio",
+        "Share of the free text in calls that nobody had said",
+        Mean("unseen_words"),
+        0,
+    ),
+    (
+        "unseen_words_worst",
+        "ratio",
+        "The same share, mean of the three worst calls",
+        TailMean("unseen_words"),
+        0,
+    ),
+    (
+        "unseen_words_last",
+        "ratio",
+        "The same share in the latest call with free text",
+        Last("unseen_words"),
+        0,
+    ),
+    (
+        "named_identifiers_mean",
+        "ratio",
+        "Share of the identifiers in calls that the user has named",
+        Mean("named_identifiers"),
+        0,
+    ),
+    (
+        "untold_writes_mean",
+        "ratio",
+        "Share of identifiers in changes that neither side has talked of",
+        Mean("untold_write"),
+        0,
+    ),
+    (
+        "untold_writes_last",
+        "ratio",
+        "The same share in the latest change",
+        Last("untold_write"),
+        0,
+    ),
+    (
+        "unasked_writes",
+        "count",
+        "Changes of a kind that the user never asked for",
+        Sum("unasked_write"),
+        0,
+    ),
+    (
+        "late_corrections",
+        "count",
+        "Words of correction after something was changed",
+        Sum("late_correction"),
+        0,
+    ),
+)
