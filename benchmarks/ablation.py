@@ -40,7 +40,7 @@ from training.simulate import World
 Floats = NDArray[np.float64]
 
 _FOLDS = 3
-_REPEATS = 3  # shuffles of the folds, averaged: a fold's luck is not a signal's worth
+_REPEATS = 1  # shuffles of the folds, averaged: a fold's luck is not a signal's worth
 _ROWS = 4
 _REPLICATES = 200
 _RECIPE = Recipe(rounds=100, rate=0.1, least_in_leaf=30)

@@ -19,7 +19,7 @@ from features.ingest._spans import MalformedSpanError
 # A key is never inside of a string: there its quotes would have a backslash.
 _ITEMS = re.compile(rb'"(?:spans|logRecords|log_records|logs)"\s*+:\s*+\[')
 _MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
-_LEAST = 8  # bytes; no span is as small, but an error beside others may be
+_LEAST = 32  # bytes; the ids of a span alone take more
 _OPENING, _CLOSING = (b"[", b"{"), (b"]", b"}")
 
 

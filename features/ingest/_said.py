@@ -13,7 +13,7 @@ import orjson
 from features.events import ContractError, EventKind
 from features.ingest._messages import MessageReader, Wire
 
-Refuse = Callable[[str, str | None], None]  # what is wrong, with which event
+Refuse = Callable[[ContractError, str | None], None]  # what is wrong, which event
 Key = tuple[str, str]
 OF_AGENT = frozenset({EventKind.AGENT_MESSAGE, EventKind.TOOL_CALL, EventKind.PLAN})
 _ABOUT_CALLS = frozenset({EventKind.TOOL_CALL, EventKind.TOOL_RESULT})
@@ -122,7 +122,7 @@ class Thread:
         try:
             wires = self.reader.read(name, message, time)
         except ContractError as error:
-            refuse(str(error), error.event_id)
+            refuse(error, error.event_id)
             return
         for wire in wires:
             self._name(wire)

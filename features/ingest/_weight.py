@@ -40,7 +40,8 @@ def is_heavy(text: bytes, limit: int) -> bool:
 def _at_most(text: bytes) -> int:
     """Return a bound: marks inside strings count as if they were structure."""
     strings = text.count(b'"') // 2 * (_STRING_COST + _NEW_NAME)
-    return _NUMBER + _structure(text, 0, len(text)) + strings + _text(text, 0, len(text))
+    whole = _structure(text, 0, len(text)) + _text(text, 0, len(text))
+    return _NUMBER + whole + strings
 
 
 def _weight(text: bytes, limit: int) -> int:

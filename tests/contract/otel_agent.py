@@ -262,17 +262,13 @@ def run(which: str, folder: Path, collector: str) -> None:
     folder.mkdir()
     resource = Resource({"service.name": "shop", "service.version": "7"})
     spans, records = InMemorySpanExporter(), InMemoryLogRecordExporter()
-    tracing, logging = (
-        TracerProvider(resource=resource),
-        LoggerProvider(resource=resource),
-    )
+    tracing = TracerProvider(resource=resource)
+    logging = LoggerProvider(resource=resource)
     tracing.add_span_processor(SimpleSpanProcessor(spans))
     logging.add_log_record_processor(SimpleLogRecordProcessor(records))
-    to, also = (
-        OTLPSpanExporter(f"{collector}/v1/traces"),
-        OTLPLogExporter(f"{collector}/v1/logs"),
-    )
+    to = OTLPSpanExporter(f"{collector}/v1/traces")
     tracing.add_span_processor(BatchSpanProcessor(to))
+    also = OTLPLogExporter(f"{collector}/v1/logs")
     logging.add_log_record_processor(BatchLogRecordProcessor(also))
     tracer, logger = tracing.get_tracer("shop"), logging.get_logger("shop")
     if which == "plain":
