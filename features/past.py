@@ -164,6 +164,21 @@ class Given:
         found: Cells = self.layout.accumulate(np.minimum, cells)
         return np.where(found == n, -1, found)
 
+    @cached_property
+    def _previous(self) -> Cells:
+        """Cell of the value before that of each cell, -1 for none; that of -1 too."""
+        return np.append(np.append(self.last, -1)[self.layout.before], -1)
+
+    @cached_property
+    def _back(self) -> list[Cells]:
+        return [self.last]
+
+    def back(self, n: int) -> Cells:
+        """Return the cell of the latest value but `n`, -1 where there are fewer."""
+        while len(self._back) <= n:
+            self._back.append(self._previous[self._back[-1]])
+        return self._back[n]
+
     def latest(self, values: Column) -> Column:
         """Return the latest value, NaN before the first."""
         return np.where(self.some, values[self.last], NAN)
@@ -220,11 +235,9 @@ class Past:
 
     def latest(self, k: int) -> Iterator[Column]:
         """Yield the latest value, then the one before it and so on; 0 where none."""
-        cells = np.where(self.given.some, self.given.last, -1)
-        for _ in range(k):
-            yield np.where(cells < 0, 0.0, self.filled[cells])
-            before = np.where(cells < 0, -1, self.layout.before[cells])
-            cells = np.where(before < 0, -1, self.given.last[before])
+        filled = np.append(self.filled, 0.0)  # which is where cell -1 leads
+        for n in range(k):
+            yield filled[self.given.back(n)]
 
     @cached_property
     def times(self) -> Column:

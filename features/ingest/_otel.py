@@ -39,8 +39,20 @@ def observed(span: Span) -> Observation:
     return draft.observation()
 
 
+# Below these, vendors' SDKs put what their users said of a span.
+_METADATA = (
+    "langfuse.observation.metadata.",
+    "langfuse.trace.metadata.",
+    "langsmith.metadata.",
+)
+
+
 def _read_own(draft: Draft) -> None:
-    ours = own(draft.left, draft.span.span_id, draft.span.ended)
+    said = dict(draft.left)
+    for prefix in _METADATA:
+        below = {n.removeprefix(prefix): v for n, v in draft.left.items()}
+        said = {**below, **said}
+    ours = own(said, draft.span.span_id, draft.span.ended)
     draft.task_id = ours.task_id
     draft.facts |= ours.facts
     draft.confidence = ours.confidence

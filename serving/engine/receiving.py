@@ -90,7 +90,7 @@ class Receiver:
         conversation = self._conversations.pop(task_id, None)
         if conversation is None:
             conversation = Conversation(task_id).resume(self._engine.log(task_id))
-        conversation.refuse = lambda why, _: receipt.reject(why, spans=0)
+        conversation.refuse = lambda why, _: receipt.reject(str(why), spans=0)
         wires = list(events_of(conversation, spans))
         is_kept = all(
             self._observe(task_id, wires[first : first + _AT_ONCE], receipt)

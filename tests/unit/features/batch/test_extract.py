@@ -173,7 +173,12 @@ def test_whatever_of_an_event_changes_its_task_is_computed(
 ) -> None:
     """Id, time, kind or a source: each alone is a change, of that task alone."""
     source, target = tmp_path / "e.parquet", tmp_path / "s.parquet"
-    log = [event(task, number, "verifier") for task in range(5) for number in range(3)]
+    # Times that a log did not tell are no source, but they stand in the row.
+    log = [
+        replace(event(task, number, "verifier"), body={"at_synthetic": True})
+        for task in range(5)
+        for number in range(3)
+    ]
     write_events(log, source)
     extract(source, target)
     log[4] = replace(log[4], **change)

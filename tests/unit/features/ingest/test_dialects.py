@@ -428,3 +428,18 @@ def test_run_of_pydantic_lists_all_messages() -> None:
     del run["final_result"]
     told = tell(run | {"pydantic_ai.all_messages": listed})
     assert (told.inputs, told.outputs) == (HI + HO, [])
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "langfuse.observation.metadata.", "langsmith.metadata."]
+)
+def test_our_own_attributes_are_read_as_metadata_too(prefix: str) -> None:
+    """Vendors' SDKs put what their users say of a span below a prefix of theirs."""
+    told = observed(
+        Span(
+            trace_id="t",
+            span_id="s",
+            attributes={prefix + "escalation.self.confidence": 0.25},
+        )
+    )
+    assert told.confidence == {"value": 0.25, "source": "verbalized"}

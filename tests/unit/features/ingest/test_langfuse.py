@@ -123,7 +123,7 @@ def test_batch_tells_an_observation_at_its_start_and_at_its_end(take: Take) -> N
     def sent(kind: str, body: Any) -> Json:
         return {
             "id": f"event-{kind}",
-            "timestamp": "2026-01-01T00:00:01Z",
+            "timestamp": f"2026-01-01T00:00:0{1 + kind.endswith('update')}Z",
             "type": kind,
             "body": body,
         }
@@ -146,6 +146,7 @@ def test_batch_tells_an_observation_at_its_start_and_at_its_end(take: Take) -> N
     assert whole.refusals == []
     assert said(whole) == ["hi", "yo"]
     assert {e.task_id for e in whole.events} == {"s"}
+    assert whole["gen.in0"].at.second == 1
     assert whole["gen.1.usage"].body["tokens_in"] == 3
     assert {"ev", "open", "root"} <= {e.event_id for e in whole.events}
     assert whole["score.event-score-create"].body["score"] == 0.5
@@ -272,6 +273,7 @@ def test_scores_are_read_by_kind_and_source(take: Take) -> None:
         score("safe", dataType="BOOLEAN", value=0, stringValue="False"),
         score("tone", dataType="CATEGORICAL", value=1, stringValue="pass"),
         score("kind", dataType="CATEGORICAL", value="pass"),
+        score("rank", dataType="CATEGORICAL", value=1),
         score("raw", dataType=None, source=None, stringValue="fail", value=None),
         score("liked", source="ANNOTATION", authorUserId="a"),
         score("needed_human", source="ANNOTATION", dataType="BOOLEAN", value=1),
@@ -283,6 +285,8 @@ def test_scores_are_read_by_kind_and_source(take: Take) -> None:
     assert (polite["text"], polite["extra"]["metadata"]) == ("why", {"k": 1})
     assert landed["score.sc-safe"].body["agree"] is False
     assert landed["score.sc-tone"].body["agree"] is True
+    assert "raw_score" not in landed["score.sc-tone"].body
+    assert landed["score.sc-rank"].body["raw_score"] == 1
     assert landed["score.sc-kind"].body["agree"] is True
     assert landed["score.sc-raw"].body["agree"] is False
     liked = landed["score.sc-liked"]

@@ -142,6 +142,8 @@ def test_model_run_tells_usage_and_model(take: Take) -> None:
     landed = take("langsmith", llm(extra={"metadata": metadata}))
     assert landed["start"].body["model"] == "n"
     assert landed["gen.usage"].body["tokens_in"] == 4
+    named = take("langsmith", root(extra={"metadata": {"ls_model_name": "n"}}))
+    assert "model" not in named["start"].body
 
 
 def test_chain_repeats_a_sum_that_is_not_counted_again(take: Take) -> None:

@@ -118,8 +118,10 @@ def test_model_span_tells_conversation_usage_cost_and_model(take: Take) -> None:
     assert landed["gen.in0"].text == "hi"
     said = landed["gen.out0"].body
     assert (said["text"], said["confidence"]["value"]) == ("yo", 0.5)
-    attributes = said["extra"]["span"]["attributes"]
-    assert attributes["mlflow.chat.tools"] == '[{"k": 1}]'
+    assert said["extra"]["span"]["attributes"] == {
+        "mlflow.chat.tools": '[{"k": 1}]',
+        "escalation.self.confidence": "0.5",
+    }
     usage = landed.body("gen.usage")
     assert (usage["tokens_in"], usage["tokens_out"], usage["cost"]) == (3, 2, 0.5)
     facts = {k: v for e in landed.events for k, v in e.body.items()}

@@ -194,6 +194,13 @@ def test_agent_names_the_task_and_keeps_its_tools(take: Take) -> None:
     assert kept == {"tools": ["f"], "output_type": "str"}
 
 
+def test_error_of_a_span_stays_with_it(take: Take) -> None:
+    """A model call or a turn that failed says with what."""
+    landed = take("openai-agents", {**generation(), "error": {"message": "no"}})
+    error = landed["gen.out0"].body["extra"]["span"]["error"]
+    assert error == {"type": "error", "message": "no"}
+
+
 def test_our_own_words_stand_in_metadata(take: Take) -> None:
     """A span's metadata may carry confidence and a task of its own."""
     metadata = {"escalation.self.confidence": 0.5, "escalation.task.id": "t"}
