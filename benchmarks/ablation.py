@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import _packages_first  # noqa: F401 - `features` is the package
 import lightgbm
 import numpy as np
 import orjson
@@ -40,7 +41,8 @@ from training.simulate import World
 Floats = NDArray[np.float64]
 
 _FOLDS = 3
-_REPEATS = 1  # shuffles of the folds, averaged: a fold's luck is not a signal's worth
+_REPEATS = 2  # boosters by other seeds: what is luck of one shows in the interval
+_COMPARED_WITH = 6  # the same, of what all families are compared with
 _ROWS = 4
 _REPLICATES = 200
 _RECIPE = Recipe(rounds=100, rate=0.1, least_in_leaf=30)
@@ -57,8 +59,8 @@ class Data:
         What it is called in the table.
     rows : Snapshots
         A few steps of each task, and its last.
-    fold : ndarray of int, shape (n_repeats, n_rows)
-        Fold of each row, by repeat.
+    fold : ndarray of int, shape (n_rows,)
+        Fold of each row.
     draws : Resampling
         Of its groups.
     """
@@ -78,10 +80,10 @@ class Data:
         kept = last | (rng.random(len(data)) < chance)
         weight = np.where(last, data.weight, data.weight / chance)
         rows = replace(data, weight=weight).where(kept)
-        fold = [folds(rows.groups, k=_FOLDS, seed=seed) for seed in range(_REPEATS)]
+        fold = folds(rows.groups, k=_FOLDS, seed=0)
         n_groups = len(np.unique(rows.groups))
         draws = Resampling.draw(n_groups, replicates=_REPLICATES, seed=0)
-        return cls(name=name, rows=rows, fold=np.array(fold), draws=draws)
+        return cls(name=name, rows=rows, fold=fold, draws=draws)
 
     def heard(self, columns: Sequence[int]) -> bool:
         """Return whether any of the signals says anything in this data set."""
@@ -102,12 +104,18 @@ def families() -> dict[str, list[int]]:
     return found
 
 
-def _scored(data: Data, columns: Sequence[int]) -> Floats:
-    """Return each score at the end and at every step, shape (1 + n_draws, 4).
+def _scored(data: Data, columns: Sequence[int], *, repeats: int) -> Floats:
+    """Return each score at the end and at every step, by booster and draw.
 
-    The first row is of the sample itself, the others of its draws.
+    Returns
+    -------
+    ndarray of shape (repeats, 1 + n_draws, 4)
+        The first of the second axis is the sample itself, the others its draws.
     """
-    risk = np.mean([_risk(data, columns, fold) for fold in data.fold], axis=0)
+    return np.stack([_scores(data, _risk(data, columns, s)) for s in range(repeats)])
+
+
+def _scores(data: Data, risk: Floats) -> Floats:
     rows, found = data.rows, []
     _, cluster = np.unique(rows.groups, return_inverse=True)
     last = rows.is_last
@@ -119,16 +127,17 @@ def _scored(data: Data, columns: Sequence[int]) -> Floats:
     return np.array(found).T
 
 
-def _risk(data: Data, columns: Sequence[int], fold: NDArray[np.int64]) -> Floats:
+def _risk(data: Data, columns: Sequence[int], seed: int) -> Floats:
     """Return out-of-fold risks, shape (n_rows,)."""
     risk = np.empty(len(data.rows))
     x = np.ascontiguousarray(data.rows.x[:, columns])
     parameters = _RECIPE.parameters() | {
-        "monotone_constraints": [SIGNALS[c].direction for c in columns]
+        "monotone_constraints": [SIGNALS[c].direction for c in columns],
+        "seed": seed,
     }
 
     def grown(part: int) -> tuple[NDArray[np.bool_], Floats]:
-        test = fold == part
+        test = data.fold == part
         weight = data.rows.weight[~test]
         table = lightgbm.Dataset(
             x[~test], data.rows.y[~test], weight=weight * len(weight) / weight.sum()
@@ -146,22 +155,26 @@ def _compared(data: Data) -> Iterator[Measure]:
     """Yield what leaving out and adding in each family changes."""
     everything = list(range(len(SIGNALS)))
     steps = NAMES.index("steps")
-    full, bare = _scored(data, everything), _scored(data, [steps])
+    full = _scored(data, everything, repeats=_COMPARED_WITH).mean(axis=0)
+    bare = _scored(data, [steps], repeats=_COMPARED_WITH).mean(axis=0)
     for family, columns in families().items():
         if not data.heard(columns):
             continue
         print(f"{data.name}: {family}", file=sys.stderr)
-        without = [c for c in everything if c not in columns]
-        beside = sorted({steps, *columns})
-        yield from _changes(data, f"{family}|left out", full - _scored(data, without))
-        yield from _changes(data, f"{family}|added in", _scored(data, beside) - bare)
+        without = _scored(
+            data, [c for c in everything if c not in columns], repeats=_REPEATS
+        )
+        beside = _scored(data, sorted({steps, *columns}), repeats=_REPEATS)
+        yield from _changes(data, f"{family}|left out", full - without)
+        yield from _changes(data, f"{family}|added in", beside - bare)
 
 
 def _changes(data: Data, name: str, gain: Floats) -> Iterator[Measure]:
-    """Yield what a family adds to each score, with its interval."""
+    """Yield what a family adds to each score; draws and boosters make the interval."""
     scores = [f"{score}_{at}" for at in ("end", "every_step") for score in _SCORES]
-    for score, column in zip(scores, gain.T, strict=True):
-        found = interval(float(column[0]), column[1:], n=data.rows.n_tasks)
+    for index, score in enumerate(scores):
+        value = float(gain[:, 0, index].mean())
+        found = interval(value, gain[:, 1:, index].ravel(), n=data.rows.n_tasks)
         yield Measure(
             name=f"{data.name}|{name}|{score}",
             value=round(found.value, 5),

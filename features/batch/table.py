@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
 
 # What signals are computed from: all but the bodies, whose text was read at ingest.
 COMPUTED_FROM = [name for name in SCHEMA.names if name != "body"]
-ROWS_AT_ONCE = 1 << 16  # columns of this length fit the cache; changes no result
+ROWS_AT_ONCE = 1 << 15  # columns of this length fit the cache; changes no result
 ROWS_OF_A_PART = 1 << 17  # what one process works on before it writes
 
 

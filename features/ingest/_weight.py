@@ -15,7 +15,7 @@ from typing import Any
 _STRING_COST = 64  # header of a short string, rounded up as the allocator does
 _NUMBER = 56  # its place in a list, the number, the decoder's node of it
 _ENTRY = 24  # of an object: what a name that was seen before costs
-_NEW_NAME = 100  # of an object: its share of a table that grew
+_NEW_NAME = 32  # of an object: what a table that grows takes meanwhile
 _OPENING = {b"[": 96, b"{": 232}
 _NAMES = 2_048  # that the decoder remembers, up to a length
 _LONGEST_NAME = 64

@@ -115,13 +115,6 @@ SIGNALS = catalogue(
         0,
     ),
     (
-        "next_steps",
-        "count",
-        "Words by which the agent says what happens next",
-        Sum("agent_next_steps"),
-        0,
-    ),
-    (
         "closings",
         "ratio",
         "Share of the agent's messages that round off",

@@ -76,13 +76,6 @@ SIGNALS = (
             0,
         ),
         (
-            "user_lacks",
-            "count",
-            "Messages in which the user lacks what was asked for",
-            Sum("user_lacks"),
-            0,
-        ),
-        (
             "agent_questions",
             "ratio",
             "Questions the agent asks per message",
@@ -122,13 +115,6 @@ SIGNALS = (
             "count",
             "Times the user asked for another way or a second look",
             Sum("user_pleads"),
-            0,
-        ),
-        (
-            "gives_up",
-            "count",
-            "Messages in which the user gives up on a wish",
-            Sum("user_gives_up"),
             0,
         ),
         (

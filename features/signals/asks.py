@@ -29,13 +29,6 @@ SIGNALS = catalogue(
         0,
     ),
     (
-        "wishes_again",
-        "count",
-        "Messages that ask for a kind of action already done",
-        Sum("wish_again"),
-        0,
-    ),
-    (
         "closes_unmet",
         "count",
         "Times the user ended with a wish not carried out",

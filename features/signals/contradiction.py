@@ -120,13 +120,6 @@ SIGNALS = catalogue(
         0,
     ),
     (
-        "unasked_writes",
-        "count",
-        "Changes of a kind that the user never asked for",
-        Sum("unasked_write"),
-        0,
-    ),
-    (
         "late_corrections",
         "count",
         "Words of correction after something was changed",

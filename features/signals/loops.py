@@ -39,13 +39,6 @@ SIGNALS = catalogue(
         Repeats("agent_key"),
         1,
     ),
-    (
-        "user_repeats",
-        "count",
-        "Times the user had to repeat themselves word for word",
-        Repeats("user_key"),
-        0,
-    ),
     ("tool_errors", "count", "Tool calls that failed", Sum("tool_error"), 1),
     (
         "tool_error_rate",

@@ -50,20 +50,6 @@ SIGNALS = catalogue(
         0,
     ),
     (
-        "thanks",
-        "ratio",
-        "Share of the user's messages that thank",
-        Mean("user_thanks"),
-        0,
-    ),
-    (
-        "thanks_count",
-        "count",
-        "Messages of the user that thank",
-        Sum("user_thanks"),
-        0,
-    ),
-    (
         "displeasure_max",
         "ratio",
         "Displeasure in the user's worst message",
@@ -89,13 +75,6 @@ SIGNALS = catalogue(
         "count",
         "Angry messages that nothing has made good yet",
         Last("open_anger"),
-        0,
-    ),
-    (
-        "retracted_anger",
-        "count",
-        "Times that thanks took angry messages back",
-        Sum("retracted_anger"),
         0,
     ),
 )

@@ -57,13 +57,6 @@ SIGNALS = catalogue(
         0,
     ),
     (
-        "closes_unwritten",
-        "count",
-        "Times the user ended and nothing was ever changed",
-        Sum("close_unwritten"),
-        0,
-    ),
-    (
         "open_failures",
         "count",
         "Tools whose latest change failed",

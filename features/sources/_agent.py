@@ -31,7 +31,6 @@ def message(event: AgentEvent, talk: Talk, work: Work) -> Values:
         "agent_apologies": said["apologies"],
         "agent_refusals": said["refusals"],
         "agent_troubles": said["troubles"],
-        "agent_next_steps": said["next_steps"],
         "agent_closes": float(said["closings"] > 0),
         "agent_offers": said["offers"],
         "agent_identifiers": float(len(identifiers(found))),

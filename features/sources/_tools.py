@@ -59,7 +59,7 @@ def call(event: AgentEvent, talk: Talk, work: Work) -> Values:
         values |= _arguments(parts, talk, work)
     if writes:
         values["write_key"] = values["call_key"]
-        values |= _write(tool, identifiers(set(parts)), talk, work)
+        values |= _write(identifiers(set(parts)), talk, work)
     work.last = (tool, writes)
     return values
 
@@ -103,11 +103,10 @@ def _arguments(parts: list[str], talk: Talk, work: Work) -> Values:
     return values
 
 
-def _write(tool: str, named: set[str], talk: Talk, work: Work) -> Values:
-    """Return what a change rests on: a confirmation, a wish, words of the user."""
+def _write(named: set[str], talk: Talk, work: Work) -> Values:
+    """Return what a change rests on: a confirmation, and words that were said."""
     values = {
         "unconfirmed_write": float(not talk.confirmed),
-        "unasked_write": float(not _actions_of(tool) <= talk.wishes),
     }
     if named:
         untold = named - talk.by_user - talk.by_agent
@@ -156,4 +155,8 @@ def _written(tool: str, *, failed: bool, talk: Talk, work: Work) -> Values:
         work.written_in_turn = True
         work.written |= identifiers(work.arguments.get(tool, set()))
         talk.acted |= _actions_of(tool)
-    return {"write_error": float(failed), "open_failures": float(len(work.failing))}
+    return {
+        "write_error": float(failed),
+        "open_failures": float(len(work.failing)),
+        "open_wishes": float(len(talk.wishes - talk.acted)),
+    }

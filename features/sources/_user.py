@@ -5,7 +5,7 @@ from __future__ import annotations
 from features import text
 from features.events import AgentEvent
 from features.sources._memory import Talk, Work, actions_in
-from features.sources._tokens import key, tokens
+from features.sources._tokens import tokens
 
 _UPSET = 0.4  # displeasure above which a message is angry without angry words
 Values = dict[str, float]
@@ -25,7 +25,7 @@ def started(event: AgentEvent, talk: Talk, work: Work) -> Values:
 def message(event: AgentEvent, talk: Talk, work: Work) -> Values:
     """Return what a user's message says, and what the agent did before it."""
     said = text.normalised(event.text)
-    values = {"user_message": 1.0, "user_key": key(said)} | _turn(talk, work)
+    values = {"user_message": 1.0} | _turn(talk, work)
     # Many logs state the request twice, in the task's head and as the first
     # message: it was said once, so it is read once.
     if not said or said != talk.request:
@@ -68,25 +68,23 @@ def _heard(words: str, talk: Talk, work: Work) -> Values:
         "user_additions": said["additions"],
         "user_comparisons": said["comparisons"],
         "user_confirms": float(said["confirms"] > 0),
-        "user_thanks": float(said["thanks"] > 0),
-        "user_lacks": float(said["dont_know"] > 0),
         "user_closes": float(said["user_closes"] > 0),
         "user_pleads": said["pleads"],
-        "user_gives_up": float(said["gives_up"] > 0),
         "user_asks_human": float(said["asks_human"] > 0),
         "safety": float(said["safety"] > 0),
         "regulated": float(said["regulated"] > 0),
     }
-    return values | _mood(values, talk) | _wishes(values, found, talk, work)
+    values["open_anger"] = _anger(values, talk, thanks=said["thanks"] > 0)
+    return values | _wishes(values, found, talk, work)
 
 
-def _mood(said: Values, talk: Talk) -> Values:
-    """Return anger that is open, and whether these words take it back."""
-    angry = said["user_frustration"] > 0 or said["user_displeasure"] > _UPSET
-    soothed = bool(said["user_thanks"]) and said["user_displeasure"] < 0 and not angry
-    retracted = soothed and talk.anger > 0
-    talk.anger = 0.0 if retracted else talk.anger + angry
-    return {"open_anger": talk.anger, "retracted_anger": float(retracted)}
+def _anger(said: Values, talk: Talk, *, thanks: bool) -> float:
+    """Return the anger that is open: kind words of thanks take back all of it."""
+    if said["user_frustration"] > 0 or said["user_displeasure"] > _UPSET:
+        talk.anger += 1.0
+    elif thanks and said["user_displeasure"] < 0:
+        talk.anger = 0.0
+    return talk.anger
 
 
 def _wishes(said: Values, found: set[str], talk: Talk, work: Work) -> Values:
@@ -95,14 +93,11 @@ def _wishes(said: Values, found: set[str], talk: Talk, work: Work) -> Values:
     talk.wishes |= named
     open_wishes = float(len(talk.wishes - talk.acted))
     closes = said["user_closes"] > 0
-    changed = work.writes > 0
     values = {
         "wishes": float(len(talk.wishes)),
         "open_wishes": open_wishes,
         "close_unmet": float(closes and open_wishes > 0),
-        "close_unwritten": float(closes and not changed),
     }
-    if changed:
+    if work.writes:
         values["late_correction"] = said["user_corrections"]
-        values["wish_again"] = float(not talk.acted.isdisjoint(named))
     return values

@@ -178,7 +178,7 @@ def test_refusal_names_its_byte_field_and_finding(tmp_path: Path) -> None:
     bad = good | {"id": "b", "verdict": "maybe"}
     logs = {
         "lines": f"\ufeff\n\n{json.dumps(good)}\n  {json.dumps(bad)}",
-        "array": json.dumps([good, bad], indent=1),
+        "array": "\n\n" + json.dumps([good, bad], indent=1),
         "one line": json.dumps([good, bad]) + "\n" + json.dumps(good | {"id": "c"}),
     }
     for name, text in logs.items():

@@ -196,7 +196,6 @@ AFTER = {
     "call_repeats": 1,
     "write_repeats": 0,
     "agent_repeats": 1,
-    "user_repeats": 0,
     "tool_errors": 2,
     "tool_error_rate": 2 / 3,
     "tool_error_streak": 2,

@@ -117,14 +117,13 @@ def test_a_request_stated_twice_is_read_once() -> None:
     """The request in the task's head and again as first message is read once."""
     once = read(started(text="Cancel my  ORDER"), user("cancel my order "))
     assert once[0]["user_words"] == 3
-    assert once[1].keys() == {"step", "at", "user_message", "user_key"}
+    assert once[1].keys() == {"step", "at", "user_message"}
 
 
 def test_only_the_first_message_can_be_the_request() -> None:
     """The same words once more are the user repeating themselves."""
     log = read(started(text="cancel it"), user("cancel it"), user("cancel it"))
     assert log[2]["user_words"] == 2
-    assert log[1]["user_key"] == log[2]["user_key"]
 
 
 def test_a_first_message_of_its_own_is_read() -> None:
@@ -152,11 +151,8 @@ def test_a_task_without_request_says_nothing_at_its_start() -> None:
         ("if so, or if not", "user_conditions", 2),
         ("also another", "user_additions", 2),
         ("yes yes", "user_confirms", 1),
-        ("thanks, thank you", "user_thanks", 1),
-        ("I don't know", "user_lacks", 1),
         ("that's all, bye", "user_closes", 1),
         ("please check again, why not", "user_pleads", 2),
-        ("forget it", "user_gives_up", 1),
         ("a human! I want a human!", "user_asks_human", 1),
         ("emergency, emergency", "safety", 1),
         ("my lawyer and the court case", "regulated", 1),
@@ -194,7 +190,6 @@ def test_the_value_of_an_account_is_known_or_absent() -> None:
         ("Sorry, my apologies", "agent_apologies", 2),
         ("unfortunately I cannot", "agent_refusals", 2),
         ("it failed, try again", "agent_troubles", 2),
-        ("instructions in two business days", "agent_next_steps", 2),
         ("anything else? feel free to ask", "agent_closes", 1),
         ("Would you like it? Shall I?", "agent_offers", 2),
         ("done, all set", "agent_claims_done", 1),

@@ -82,10 +82,6 @@ USER: dict[str, tuple[list[str], list[str]]] = {
         ["Thanks!", "thank you", "I appreciate it", "have a good day"],
         ["no", "the greater part"],
     ),
-    "dont_know": (
-        ["I don't know", "I don\u2019t remember it", "not sure", "I forgot"],
-        ["I know", "unsurely"],
-    ),
     "user_closes": (
         ["that's all", "nothing else", "no, thanks", "Bye"],
         ["all of my orders", "I know that", "bygone"],
@@ -98,10 +94,6 @@ USER: dict[str, tuple[list[str], list[str]]] = {
             "why not?",
         ],
         ["please cancel it", "the way is clear"],
-    ),
-    "gives_up": (
-        ["forget it", "I'll just keep it", "leave it", "don't worry"],
-        ["I will forget", "the leaves"],
     ),
     "safety": (
         [
@@ -195,10 +187,6 @@ AGENT: dict[str, tuple[list[str], list[str]]] = {
     "troubles": (
         ["we had trouble", "the lookup failed", "there is a system error", "try again"],
         ["no worries", "the unfailing"],
-    ),
-    "next_steps": (
-        ["you will receive it", "within 3 business days", "follow the steps"],
-        ["you received it"],
     ),
     "closings": (
         ["Is there anything else?", "feel free to ask", "You're welcome!"],
@@ -299,11 +287,11 @@ def test_no_term_is_dead(lexicon: str, term: str, data: st.DataObject) -> None:
 
 def test_capitals_and_apostrophes_do_not_matter() -> None:
     """Words are the same in capitals and with a typographic apostrophe."""
-    plain = read("i can't breathe and i don't know", "user")
-    curly = read("I CAN\u2019T BREATHE and I don\u2019t know", "user")
+    plain = read("i can't breathe and can't you", "user")
+    curly = read("I CAN\u2019T BREATHE and CAN\u2019T you", "user")
     assert curly["safety"] == plain["safety"] == 1
-    assert curly["dont_know"] == plain["dont_know"] == 1
-    assert curly["words"] == plain["words"] == 7
+    assert curly["pleads"] == plain["pleads"] == 1
+    assert curly["words"] == plain["words"] == 6
 
 
 def test_places_are_counted() -> None:
