@@ -4,7 +4,7 @@ Nothing is held but one line (of a whole-file array, one element) at a time, and
 ids of the tasks already read. `jsonl` yields events in file order, where tasks may
 interleave; message lists have one task per record and yield it whole. Grouping events
 by task is the work of `features.batch.write_events`. Spans of one task may be in many
-files, so what they tell comes last, when every source is read (`_traces`).
+files, so what they tell comes last, when every source is read (`_spans.traces`).
 
 What a format has no name for is kept under ``extra`` of the event it belongs to. Where
 a log tells no time, events are a second apart and say ``at_synthetic``.
@@ -31,9 +31,9 @@ from features.ingest import (
     swe_agent,
     tau,
 )
-from features.ingest._arrays import first_element
-from features.ingest._intake import Account, Intake, Refusal
-from features.ingest._sources import (
+from features.ingest._files.arrays import first_element
+from features.ingest._files.intake import Account, Intake, Refusal
+from features.ingest._files.sources import (
     BrokenGzipError,
     MalformedLineError,
     MissingSourceError,
@@ -45,7 +45,7 @@ from features.ingest._sources import (
     decode,
     opened,
 )
-from features.ingest._traces import Traces
+from features.ingest._spans.traces import Traces
 
 __all__ = [
     "AUTO",

@@ -1,9 +1,9 @@
 """Messages API logs, and the transcripts of agents built on it.
 
-A record is an object with ``messages`` (and ``system``), as in `_lists`; ``request``
+A record is an object with ``messages`` (and ``system``), as in `_talk.lists`; ``request``
 may hold them, and the answer of the last call, an object of ``type`` ``message``, adds
 itself to the end: under ``response``, or as the record itself. Transcripts have a turn
-per line instead, see `_transcript`.
+per line instead, see `_talk.transcript`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from features.events import AgentEvent
-from features.ingest import _transcript
-from features.ingest._blocks import chat_messages, has_blocks
-from features.ingest._intake import Intake
-from features.ingest._lists import list_events
-from features.ingest._messages import Wire, without_null
+from features.ingest._files.intake import Intake
+from features.ingest._talk import transcript
+from features.ingest._talk.blocks import chat_messages, has_blocks
+from features.ingest._talk.lists import list_events
+from features.ingest._talk.messages import Wire, without_null
 
 LOOKS_FOR = (
     "an object with a list `messages` of content blocks (tool_use, tool_result, "
@@ -35,7 +35,7 @@ def fits(value: Any) -> bool:
         return False
     if has_blocks(record):  # a list of messages
         return isinstance(value, list)
-    return _transcript.is_line(record) or _is_record(record)
+    return transcript.is_line(record) or _is_record(record)
 
 
 def _is_record(record: Wire) -> bool:
@@ -50,8 +50,8 @@ def _is_record(record: Wire) -> bool:
 
 def events(intake: Intake) -> Iterator[AgentEvent]:
     """Yield the events of the file: task by task, or turn by turn of a transcript."""
-    if _transcript.is_transcript(intake.source):
-        yield from _transcript.turn_events(intake)
+    if transcript.is_transcript(intake.source):
+        yield from transcript.turn_events(intake)
     else:
         yield from list_events(intake, _pop_messages)
 

@@ -1,4 +1,4 @@
-"""Chat-completions and Responses logs: a task per record, see `_lists`.
+"""Chat-completions and Responses logs: a task per record, see `_talk.lists`.
 
 The answer of the last call adds its messages to the end: ``choices``, or ``output``,
 beside ``messages`` (or ``input``) or under ``response``. A record without an id is
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from features.events import AgentEvent
-from features.ingest._intake import Intake
-from features.ingest._lists import list_events
-from features.ingest._messages import Wire, without_null
-from features.ingest._responses import messages_of_items
+from features.ingest._files.intake import Intake
+from features.ingest._talk.lists import list_events
+from features.ingest._talk.messages import Wire, without_null
+from features.ingest._talk.responses import messages_of_items
 
 LOOKS_FOR = "an object with a list `messages`, or a list (of messages, or of such)"
 

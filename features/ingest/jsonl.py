@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from features.events import AgentEvent
-from features.ingest._intake import Intake
+from features.ingest._files.intake import Intake
 
 LOOKS_FOR = "an object with `event_id` and `kind` (one event per line)"
 

@@ -14,19 +14,26 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from features.events import AgentEvent
-from features.ingest._content import identifier, time_of
-from features.ingest._draft import parsed
-from features.ingest._intake import Intake
-from features.ingest._langfuse_rows import field, observed, whose
-from features.ingest._merging import PIECE, Merger
-from features.ingest._messages import Wire, without_null
-from features.ingest._observation import Observation, What
-from features.ingest._own import own
-from features.ingest._records import check_depth, each, first_of, need, objects, records
-from features.ingest._scores import is_score, score
-from features.ingest._sources import RecordError
-from features.ingest._traces import traced
-from features.ingest._vocabulary import exchange
+from features.ingest._files.intake import Intake
+from features.ingest._files.records import (
+    check_depth,
+    each,
+    first_of,
+    need,
+    objects,
+    records,
+)
+from features.ingest._files.sources import RecordError
+from features.ingest._otel.draft import parsed
+from features.ingest._spans.langfuse_rows import field, observed, whose
+from features.ingest._spans.merging import PIECE, Merger
+from features.ingest._spans.observation import Observation, What
+from features.ingest._spans.own import own
+from features.ingest._spans.scores import is_score, score
+from features.ingest._spans.traces import traced
+from features.ingest._talk.content import identifier, time_of
+from features.ingest._talk.messages import Wire, without_null
+from features.ingest._talk.vocabulary import exchange
 
 LOOKS_FOR = (
     "a trace (`id` and `observations` or `timestamp`), an observation (`id`, `type`, "

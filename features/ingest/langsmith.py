@@ -13,18 +13,23 @@ from datetime import datetime
 from typing import Any
 
 from features.events import AgentEvent
-from features.ingest._content import identifier, text_of, time_of
-from features.ingest._draft import parsed
-from features.ingest._feedback import average, feedback
-from features.ingest._fields import documents_of, spent_ms, tool_of, usage_of
-from features.ingest._intake import Intake
-from features.ingest._merging import PIECE, Merger
-from features.ingest._messages import Wire, taken, without_null
-from features.ingest._observation import Observation, What
-from features.ingest._own import number_of, own
-from features.ingest._records import check_depth, each, first_of, need, records
-from features.ingest._traces import traced
-from features.ingest._vocabulary import exchange
+from features.ingest._files.intake import Intake
+from features.ingest._files.records import check_depth, each, first_of, need, records
+from features.ingest._otel.draft import parsed
+from features.ingest._spans.feedback import average, feedback
+from features.ingest._spans.fields import (
+    documents_of,
+    spent_ms,
+    tool_of,
+    usage_of,
+)
+from features.ingest._spans.merging import PIECE, Merger
+from features.ingest._spans.observation import Observation, What
+from features.ingest._spans.own import number_of, own
+from features.ingest._spans.traces import traced
+from features.ingest._talk.content import identifier, text_of, time_of
+from features.ingest._talk.messages import Wire, taken, without_null
+from features.ingest._talk.vocabulary import exchange
 
 LOOKS_FOR = "an object with `id` and `run_type` (a run), or `key` and `run_id`"
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from features.ingest._conversation import Conversation
-from features.ingest._observation import Evaluation, Observation
-from features.ingest._spans import MalformedSpanError
-from features.ingest._traces import in_order
+from features.ingest._otel.spans import MalformedSpanError
+from features.ingest._spans.conversation import Conversation
+from features.ingest._spans.observation import Evaluation, Observation
+from features.ingest._spans.traces import in_order
 from features.ingest.otlp import observations
 
 __all__ = [

@@ -12,17 +12,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from features.events import AgentEvent
-from features.ingest._assessments import assessed, overridden
-from features.ingest._content import arguments_of, identifier, time_of
-from features.ingest._intake import Intake
-from features.ingest._messages import Wire, taken, without_null
-from features.ingest._mlflow_spans import REQUEST, observed
-from features.ingest._observation import Observation, What
-from features.ingest._own import own
-from features.ingest._records import check_depth, each, first_of, objects, records
-from features.ingest._sources import RecordError
-from features.ingest._traces import traced
-from features.ingest._vocabulary import told
+from features.ingest._files.intake import Intake
+from features.ingest._files.records import check_depth, each, first_of, objects, records
+from features.ingest._files.sources import RecordError
+from features.ingest._spans.assessments import assessed, overridden
+from features.ingest._spans.mlflow_spans import REQUEST, observed
+from features.ingest._spans.observation import Observation, What
+from features.ingest._spans.own import own
+from features.ingest._spans.traces import traced
+from features.ingest._talk.content import arguments_of, identifier, time_of
+from features.ingest._talk.messages import Wire, taken, without_null
+from features.ingest._talk.vocabulary import told
 
 LOOKS_FOR = (
     "an object with `info` and `data`, whose `spans` say `mlflow.traceRequestId`"

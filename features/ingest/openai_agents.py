@@ -14,21 +14,25 @@ from datetime import datetime
 from typing import Any
 
 from features.events import AgentEvent
-from features.ingest._content import (
+from features.ingest._files.intake import Intake
+from features.ingest._files.records import check_depth, each, first_of, need, records
+from features.ingest._files.sources import RecordError
+from features.ingest._spans.fields import spent_ms, tool_of, usage_of
+from features.ingest._spans.observation import (
+    Evaluation,
+    Observation,
+    What,
+)
+from features.ingest._spans.own import own
+from features.ingest._spans.traces import traced
+from features.ingest._talk.content import (
     arguments_of,
     identifier,
     text_of,
     time_of,
 )
-from features.ingest._fields import spent_ms, tool_of, usage_of
-from features.ingest._intake import Intake
-from features.ingest._messages import Wire, without_null
-from features.ingest._observation import Evaluation, Observation, What
-from features.ingest._own import own
-from features.ingest._records import check_depth, each, first_of, need, records
-from features.ingest._sources import RecordError
-from features.ingest._traces import traced
-from features.ingest._vocabulary import exchange
+from features.ingest._talk.messages import Wire, without_null
+from features.ingest._talk.vocabulary import exchange
 
 LOOKS_FOR = "an object with `object` trace or trace.span, or with a list `data` of such"
 

@@ -12,17 +12,31 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from features.events import AgentEvent
-from features.ingest._content import identifier, time_of
-from features.ingest._draft import Draft, parsed, text_or_none
-from features.ingest._intake import MAX_EVENT_SIZE, Intake
-from features.ingest._messages import Wire
-from features.ingest._observation import Evaluation, Observation, What
-from features.ingest._openinference import KIND, evaluation_of
-from features.ingest._otel import observed
-from features.ingest._otlp_values import as_list, as_object, as_text, either
-from features.ingest._records import check_depth, each
-from features.ingest._spans import Link, MalformedSpanError, Moment, Span
-from features.ingest._traces import traced
+from features.ingest._files.intake import MAX_EVENT_SIZE, Intake
+from features.ingest._files.records import check_depth, each
+from features.ingest._otel.conventions import observed
+from features.ingest._otel.draft import Draft, parsed, text_or_none
+from features.ingest._otel.openinference import KIND, evaluation_of
+from features.ingest._otel.otlp_values import (
+    as_list,
+    as_object,
+    as_text,
+    either,
+)
+from features.ingest._otel.spans import (
+    Link,
+    MalformedSpanError,
+    Moment,
+    Span,
+)
+from features.ingest._spans.observation import (
+    Evaluation,
+    Observation,
+    What,
+)
+from features.ingest._spans.traces import traced
+from features.ingest._talk.content import identifier, time_of
+from features.ingest._talk.messages import Wire
 
 LOOKS_FOR = (
     "an object with `context` and `span_kind`, or `context.span_id` and `span_kind`"

@@ -13,14 +13,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from features.events import AgentEvent
-from features.ingest import _otlp_json, _sdk_json
-from features.ingest._arrays import elements
-from features.ingest._genai_records import Records
-from features.ingest._intake import Intake
-from features.ingest._observation import Observation
-from features.ingest._otel import observed
-from features.ingest._otlp_parts import parts_of
-from features.ingest._sources import (
+from features.ingest._files.arrays import elements
+from features.ingest._files.intake import Intake
+from features.ingest._files.sources import (
     MAX_LINE_BYTES,
     MAX_WEIGHT,
     Line,
@@ -28,9 +23,14 @@ from features.ingest._sources import (
     Source,
     decode,
 )
-from features.ingest._spans import Item, MalformedSpanError, Record
-from features.ingest._traces import traced
-from features.ingest._weight import is_heavy
+from features.ingest._files.weight import is_heavy
+from features.ingest._otel import otlp_json, sdk_json
+from features.ingest._otel.conventions import observed
+from features.ingest._otel.genai_records import Records
+from features.ingest._otel.otlp_parts import parts_of
+from features.ingest._otel.spans import Item, MalformedSpanError, Record
+from features.ingest._spans.observation import Observation
+from features.ingest._spans.traces import traced
 
 LOOKS_FOR = (
     "an object with `resourceSpans` or `resourceLogs`, a span of an OpenTelemetry SDK "
@@ -47,7 +47,7 @@ _FIRST_FIELD = b"\n"  # tag of the first field, and only one, of a request
 def fits(value: Any) -> bool:
     """Return whether `value` looks like a record of this format."""
     first = value[0] if isinstance(value, list) and value else value
-    return _otlp_json.is_request(first) or _sdk_json.is_told(first)
+    return otlp_json.is_request(first) or sdk_json.is_told(first)
 
 
 def fits_bytes(source: Source) -> bool:
@@ -100,9 +100,9 @@ def observations(
 def _items_of(body: bytes, *, is_protobuf: bool) -> Iterator[Item]:
     if is_protobuf:
         # Half of the time that this package takes to import; most logs are JSON.
-        from features.ingest import _otlp_protobuf  # noqa: PLC0415
+        from features.ingest._otel import otlp_protobuf  # noqa: PLC0415
 
-        yield from _otlp_protobuf.items_of(body)
+        yield from otlp_protobuf.items_of(body)
         return
     try:
         yield from _items_in(body)
@@ -122,17 +122,17 @@ def _items_in(text: bytes) -> Iterator[Item]:
     """
     if is_heavy(text, MAX_WEIGHT):
         parts = parts_of(text)
-        if _otlp_json.is_request(parts.request):
-            yield from _otlp_json.items_of(parts.request, parts.item)
+        if otlp_json.is_request(parts.request):
+            yield from otlp_json.items_of(parts.request, parts.item)
         else:
             yield _no_request(parts.request)
         return
     value = decode(text)
     for document in value if isinstance(value, list) else [value]:
-        if _otlp_json.is_request(document):
-            yield from _otlp_json.items_of(document)
-        elif _sdk_json.is_told(document):
-            yield from _sdk_json.items_of(document)
+        if otlp_json.is_request(document):
+            yield from otlp_json.items_of(document)
+        elif sdk_json.is_told(document):
+            yield from sdk_json.items_of(document)
         elif document != {}:
             yield _no_request(document)
 
@@ -202,7 +202,7 @@ def _whole(pieces: list[bytes]) -> bytes:
 
 def _binary_items(intake: Intake) -> Iterator[tuple[int, Item]]:
     """Yield (number of the message, item) of a file in protobuf."""
-    from features.ingest import _otlp_files as files  # noqa: PLC0415
+    from features.ingest._otel import otlp_files as files  # noqa: PLC0415
 
     source = intake.source
     has_lengths = (source.blank + source.head[:1])[:1] != _FIRST_FIELD

@@ -16,18 +16,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from features.events import AgentEvent, ContractError, EventKind
-from features.ingest._content import identifier, text_of
-from features.ingest._intake import Intake
-from features.ingest._lists import pop_outcomes
-from features.ingest._messages import (
+from features.ingest._files.intake import Intake
+from features.ingest._talk.content import identifier, text_of
+from features.ingest._talk.lists import pop_outcomes
+from features.ingest._talk.messages import (
     SYSTEM_ROLES,
     Item,
     Wire,
     taken,
     without_null,
 )
-from features.ingest._shell import failed, first_word, writes
-from features.ingest._tasks import TaskRecord, task_events
+from features.ingest._talk.shell import failed, first_word, writes
+from features.ingest._talk.tasks import TaskRecord, task_events
 
 LOOKS_FOR = (
     "an object with a list `trajectory` (of steps with `action` and `observation`, or "

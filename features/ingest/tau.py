@@ -21,10 +21,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from features.events import AgentEvent, ContractError, EventKind
-from features.ingest._content import identifier, reads_as_error
-from features.ingest._intake import Intake
-from features.ingest._messages import OTHER, Item, Wire, without_null
-from features.ingest._tasks import TaskRecord, task_events
+from features.ingest._files.intake import Intake
+from features.ingest._talk.content import identifier, reads_as_error
+from features.ingest._talk.messages import OTHER, Item, Wire, without_null
+from features.ingest._talk.tasks import TaskRecord, task_events
 
 LOOKS_FOR = "an object with `run_id`, `need_human` and `messages` (one run per line)"
 HARNESS = "harness"

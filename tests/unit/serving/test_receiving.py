@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from features.ingest._observation import Evaluation, Observation, What
+from features.ingest._spans.observation import (
+    Evaluation,
+    Observation,
+    What,
+)
 from serving.engine.receiving import Receipt, Receiver
 from serving.store.transaction import StoreError
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from features.ingest import _sources
-from features.ingest._messages import EPOCH
+from features.ingest._files import sources as _sources
+from features.ingest._talk.messages import EPOCH
 
 Take = Callable[..., Any]
 USER = {"role": "user", "content": "hi"}

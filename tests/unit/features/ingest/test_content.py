@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from features.ingest import _content
+from features.ingest._talk import content as _content
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.events import AgentEvent, parse
-from features.ingest._conversation import Conversation
-from features.ingest._observation import Evaluation, Observation, What
+from features.ingest._spans.conversation import Conversation
+from features.ingest._spans.observation import (
+    Evaluation,
+    Observation,
+    What,
+)
 
 T0 = datetime(2026, 3, 1, 9, tzinfo=UTC)
 Message = dict[str, Any]

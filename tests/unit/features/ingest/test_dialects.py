@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from features.ingest._observation import Observation, What
-from features.ingest._otel import observed
-from features.ingest._spans import Span
+from features.ingest._otel.conventions import observed
+from features.ingest._otel.spans import Span
+from features.ingest._spans.observation import Observation, What
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
-from features.ingest._genai_messages import chat_messages, instructions_of, one_answer
-from features.ingest._observation import Observation, What
-from features.ingest._otel import observed
-from features.ingest._spans import Link, Moment, Span
+from features.ingest._otel.conventions import observed
+from features.ingest._otel.spans import Link, Moment, Span
+from features.ingest._spans.observation import Observation, What
+from features.ingest._talk.genai_messages import (
+    chat_messages,
+    instructions_of,
+    one_answer,
+)
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 T1 = T0 + timedelta(milliseconds=1500)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from features import ingest
 from features.events import AgentEvent
 from features.ingest import chat, jsonl, tau
-from features.ingest._intake import Intake
-from features.ingest._sources import Source
+from features.ingest._files.intake import Intake
+from features.ingest._files.sources import Source
 
 ADAPTERS = pytest.mark.parametrize("adapter", [jsonl, chat, tau])
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from features.events import AgentEvent, EventKind
 from features.ingest import jsonl
-from features.ingest._intake import Intake, Refusal
-from features.ingest._sources import Source
+from features.ingest._files.intake import Intake, Refusal
+from features.ingest._files.sources import Source
 
 HEAD = {"task_id", "event_id", "at", "kind"}
 

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from features.ingest import openinference
-from features.ingest._observation import Evaluation, Observation, What
-from features.ingest._otel import observed
-from features.ingest._spans import Link, Span
+from features.ingest._otel.conventions import observed
+from features.ingest._otel.spans import Link, Span
+from features.ingest._spans.observation import (
+    Evaluation,
+    Observation,
+    What,
+)
 
 Take = Callable[..., Any]
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

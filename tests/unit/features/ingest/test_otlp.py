@@ -12,12 +12,14 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from features import ingest
-from features.ingest import _otlp_files, _sources, otlp
-from features.ingest._genai_records import Records
-from features.ingest._observation import Observation, What
-from features.ingest._otel import observed as observed_span
-from features.ingest._otlp_json import items_of
-from features.ingest._spans import MalformedSpanError, Record, Span
+from features.ingest import otlp
+from features.ingest._files import sources as _sources
+from features.ingest._otel import otlp_files as _otlp_files
+from features.ingest._otel.conventions import observed as observed_span
+from features.ingest._otel.genai_records import Records
+from features.ingest._otel.otlp_json import items_of
+from features.ingest._otel.spans import MalformedSpanError, Record, Span
+from features.ingest._spans.observation import Observation, What
 
 Take = Callable[..., Any]
 TRACE, SPAN, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "a" * 16
@@ -157,7 +159,7 @@ def test_json_and_protobuf_tell_the_same_span() -> None:
     assert told.ended is not None
     assert told.started.isoformat() == "2026-01-01T00:00:00+00:00"
     assert (told.ended - told.started).total_seconds() == 1.5
-    from features.ingest import _otlp_protobuf  # noqa: PLC0415
+    from features.ingest._otel import otlp_protobuf as _otlp_protobuf  # noqa: PLC0415
 
     assert list(_otlp_protobuf.items_of(protobuf(request))) == [told]
 

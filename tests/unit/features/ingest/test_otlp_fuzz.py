@@ -16,11 +16,16 @@ from hypothesis import strategies as st
 from features import ingest
 from features.events import AgentEvent
 from features.ingest import openinference, otlp
-from features.ingest._intake import Intake
-from features.ingest._observation import Observation
-from features.ingest._otel import observed
-from features.ingest._sources import Source
-from features.ingest._spans import Link, MalformedSpanError, Moment, Span
+from features.ingest._files.intake import Intake
+from features.ingest._files.sources import Source
+from features.ingest._otel.conventions import observed
+from features.ingest._otel.spans import (
+    Link,
+    MalformedSpanError,
+    Moment,
+    Span,
+)
+from features.ingest._spans.observation import Observation
 
 NAMES = [
     *("gen_ai.operation.name", "gen_ai.input.messages", "gen_ai.output.messages"),

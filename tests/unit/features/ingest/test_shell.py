@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from features.ingest._shell import failed, first_word, writes
+from features.ingest._talk.shell import failed, first_word, writes
 
 
 @pytest.mark.parametrize(

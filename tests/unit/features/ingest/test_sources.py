@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from features import ingest
-from features.ingest import _sources
-from features.ingest._intake import MAX_DEPTH, MAX_EVENT_SIZE
+from features.ingest._files import sources as _sources
+from features.ingest._files.intake import MAX_DEPTH, MAX_EVENT_SIZE
 
 EVENT = (
     b'{"task_id":"t","event_id":"%d","at":"2026-01-01T00:00:00Z","kind":"user_message"}'

@@ -12,11 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.events import AgentEvent
-from features.ingest import Refusal, _traces
-from features.ingest._intake import Intake
-from features.ingest._observation import Evaluation, Observation, What
-from features.ingest._sources import Source
-from features.ingest._traces import Traces, traced
+from features.ingest import Refusal
+from features.ingest._files.intake import Intake
+from features.ingest._files.sources import Source
+from features.ingest._spans import traces as _traces
+from features.ingest._spans.observation import (
+    Evaluation,
+    Observation,
+    What,
+)
+from features.ingest._spans.traces import Traces, traced
 
 T0 = datetime(2026, 3, 1, 9, tzinfo=UTC)
 

@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.ingest._fields import documents_of, spent_ms, tool_of, usage_of
-from features.ingest._own import own
-from features.ingest._vocabulary import AGENT, USER, exchange, told
+from features.ingest._spans.fields import (
+    documents_of,
+    spent_ms,
+    tool_of,
+    usage_of,
+)
+from features.ingest._spans.own import own
+from features.ingest._talk.vocabulary import AGENT, USER, exchange, told
 
 Json = dict[str, Any]
 

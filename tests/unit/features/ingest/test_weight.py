@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.ingest._content import arguments_of
-from features.ingest._weight import is_heavy, size_of
+from features.ingest._files.weight import is_heavy, size_of
+from features.ingest._talk.content import arguments_of
 
 values = st.recursive(
     st.none()

@@ -1,0 +1,1 @@
+"""Files as records: opening, cutting, weighing, refusing."""

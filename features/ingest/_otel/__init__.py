@@ -1,0 +1,1 @@
+"""OpenTelemetry: its containers, and the conventions of its attributes."""

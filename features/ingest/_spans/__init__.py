@@ -1,0 +1,1 @@
+"""What spans tell: observations of any SDK, put together into logs."""
