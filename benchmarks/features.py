@@ -22,7 +22,8 @@ from pathlib import Path
 import _packages_first  # noqa: F401 - `features` is the package, not this file
 import duckdb
 import numpy as np
-from _logs import SAMPLES, grown
+from _formats import SAMPLES
+from _logs import grown
 from _memory import peak_mib
 from harness import Measure, main
 

@@ -103,9 +103,9 @@ def _own_log(data: Path, home: Path) -> _Log:
 
 
 def _last_tasks(events: pa.Table) -> Iterator[list[AgentEvent]]:
-    """Yield the tasks at the end of a log, to be played again as if live."""
+    """Yield the tasks that began last, to be played again as if live."""
     grouped = itertools.groupby(batch.log_events(events), lambda e: e.task_id)
-    everything = [list(task) for _, task in grouped]
+    everything = sorted((list(task) for _, task in grouped), key=lambda t: t[0].at)
     yield from everything[-_MOST_PLAYED:]
 
 

@@ -1,9 +1,9 @@
 """Messages API logs, and the transcripts of agents built on it.
 
-A record is an object with ``messages`` (and ``system``), as in `_talk.lists`; ``request``
-may hold them, and the answer of the last call, an object of ``type`` ``message``, adds
-itself to the end: under ``response``, or as the record itself. Transcripts have a turn
-per line instead, see `_talk.transcript`.
+A record is an object with ``messages`` (and ``system``), as in `_talk.lists`;
+``request`` may hold them, and the answer of the last call, an object of ``type``
+``message``, adds itself to the end: under ``response``, or as the record itself.
+Transcripts have a turn per line instead, see `_talk.transcript`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from features.aggregates import Last, Mean, Recent, Sum, TailMean
 from features.signals._signal import Group, catalogue
 
-SIGNALS = catalogue(
+_OBSERVED = catalogue(
     Group.CONTRADICTION,
     (
         "unseen_numbers_mean",
@@ -17,7 +17,7 @@ SIGNALS = catalogue(
     (
         "unseen_numbers_worst",
         "ratio",
-        "The same share, mean of the three worst messages",
+        "Share of unmentioned numbers, mean of the three worst messages",
         TailMean("unseen_numbers", 3),
         0,
     ),
@@ -52,7 +52,7 @@ SIGNALS = catalogue(
     (
         "unseen_arguments_now",
         "ratio",
-        "The same share over the latest five calls",
+        "Share of the latest five calls' arguments that nobody had mentioned",
         Recent("unseen_arguments"),
         0,
     ),
@@ -66,7 +66,7 @@ SIGNALS = catalogue(
     (
         "unseen_identifiers_worst",
         "ratio",
-        "The same share, mean of the three worst calls",
+        "Share of unmentioned identifiers, mean of the three worst calls",
         TailMean("unseen_identifiers"),
         0,
     ),
@@ -87,14 +87,14 @@ SIGNALS = catalogue(
     (
         "unseen_words_worst",
         "ratio",
-        "The same share, mean of the three worst calls",
+        "Share of free text that nobody said, mean of the three worst calls",
         TailMean("unseen_words"),
         0,
     ),
     (
         "unseen_words_last",
         "ratio",
-        "The same share in the latest call with free text",
+        "Share of the latest call's free text that nobody had said",
         Last("unseen_words"),
         0,
     ),
@@ -106,6 +106,17 @@ SIGNALS = catalogue(
         0,
     ),
     (
+        "late_corrections",
+        "count",
+        "Words of correction after something was changed",
+        Sum("late_correction"),
+        0,
+    ),
+)
+# Whatever the agent has named counts as told, so it can talk this down.
+_TOLD = catalogue(
+    Group.CONTRADICTION,
+    (
         "untold_writes_mean",
         "ratio",
         "Share of identifiers in changes that neither side has talked of",
@@ -115,15 +126,10 @@ SIGNALS = catalogue(
     (
         "untold_writes_last",
         "ratio",
-        "The same share in the latest change",
+        "Share of the latest change's identifiers that neither side talked of",
         Last("untold_write"),
         0,
     ),
-    (
-        "late_corrections",
-        "count",
-        "Words of correction after something was changed",
-        Sum("late_correction"),
-        0,
-    ),
+    trust="self_reported",
 )
+SIGNALS = (*_OBSERVED, *_TOLD)

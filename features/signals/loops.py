@@ -99,7 +99,7 @@ SIGNALS = catalogue(
     (
         "calls_again_now",
         "ratio",
-        "Share of such calls among the latest five",
+        "Share of the latest five calls that were made before",
         Recent("call_again"),
         0,
     ),
@@ -120,7 +120,7 @@ SIGNALS = catalogue(
     (
         "near_calls_now",
         "ratio",
-        "Share of such calls among the latest five",
+        "Share of the latest five new calls nearly like one before",
         Recent("near_call"),
         0,
     ),

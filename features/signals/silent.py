@@ -52,7 +52,7 @@ SIGNALS = catalogue(
     (
         "failures_passed_over_now",
         "ratio",
-        "Share of such messages among the latest five",
+        "Share of the agent's latest five messages on a failed or empty result",
         Recent("failure_passed_over"),
         0,
     ),
@@ -66,7 +66,7 @@ SIGNALS = catalogue(
     (
         "idle_promises",
         "count",
-        "Such messages with no call before the user spoke again",
+        "Announcements to act at once that no call followed",
         Sum("idle_promise"),
         0,
     ),

@@ -48,10 +48,13 @@ _METADATA = (
 
 
 def _read_own(draft: Draft) -> None:
-    said = dict(draft.left)
-    for prefix in _METADATA:
-        below = {n.removeprefix(prefix): v for n, v in draft.left.items()}
-        said = {**below, **said}
+    below = {
+        name.removeprefix(prefix): value
+        for name, value in draft.left.items()
+        for prefix in _METADATA
+        if name.startswith(f"{prefix}escalation.")
+    }
+    said = {**below, **draft.left} if below else draft.left
     ours = own(said, draft.span.span_id, draft.span.ended)
     draft.task_id = ours.task_id
     draft.facts |= ours.facts

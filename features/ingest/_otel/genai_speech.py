@@ -93,10 +93,12 @@ def _from_fields(message: Wire) -> Wire:
     """Return a message told field by field as a chat message has it.
 
     There a call is its name and arguments, without the object around them, and a
-    content of parts is the text of their JSON.
+    content of parts is the text of their JSON. What a tool answered is its own text,
+    whatever that looks like.
     """
     calls, content = message.get("tool_calls"), parsed(message.get("content"))
-    if isinstance(content, list) and all(map(_is_part, content)):
+    is_parts = isinstance(content, list) and content and all(map(_is_part, content))
+    if is_parts and message.get("role") != "tool":
         message = message | {"content": content}
     if isinstance(calls, list):
         message = message | {"tool_calls": [_call(c) for c in calls]}

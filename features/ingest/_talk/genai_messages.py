@@ -112,7 +112,7 @@ def chat_messages(raw: Any, role: str) -> list[Any]:
         Of messages that name none.
     """
     given = parsed(raw)
-    if given is None:
+    if given is None or given == []:
         return []
     if isinstance(given, dict) and isinstance(given.get("messages"), list):
         given = given["messages"]

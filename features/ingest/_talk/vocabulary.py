@@ -188,6 +188,8 @@ def _object(value: Wire, role: str, depth: int) -> Told:
     """Return the messages of the first field that holds any, or the words of one."""
     answer = _ANSWERS.get(str(value.get("object")))
     holder = answer or next((n for n in _HOLDERS if _holds(n, value.get(n))), None)
+    if holder is None and any(value.get(name) == [] for name in _HOLDERS):
+        return Told([], value)  # a list of messages, with none in it
     if holder is None:
         return _plain(value, role)
     rest = {k: v for k, v in value.items() if k != holder}

@@ -21,8 +21,8 @@ from features.signals import (
 )
 from features.sources import SOURCES
 
-# What the agent says of itself, and may therefore say falsely.
-SELF_REPORTED = {"confidence", "interpretations"}
+# What the agent says of itself and may say falsely, and what it can talk down.
+SELF_REPORTED = {"confidence", "interpretations", "untold_write"}
 
 
 def test_the_catalogue_is_large_enough() -> None:

@@ -662,3 +662,11 @@ def test_links_and_other_events_stay_under_extra() -> None:
         "events": [{"name": "odd", "body": {"x": 1}}],
         "links": [{"trace_id": "a", "span_id": "b", "attributes": {"k": 1}}],
     }
+
+
+@pytest.mark.parametrize("none", [[], "[]"])
+def test_input_without_messages_says_nothing(none: Any) -> None:
+    """A conversation that has not begun is no message of the user."""
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": none}
+    span = Span(trace_id="t", span_id="s", attributes=attributes)
+    assert observed(span).inputs == []

@@ -431,3 +431,9 @@ def test_log_probability_is_a_confidence_of_its_own_source() -> None:
     (judged,) = own({"escalation.verifier.score": 1}, "s", None).evaluations
     assert (judged.name, judged.key) == ("verifier", "s.verifier")
     assert own({"shop": 1}, "s", None) == own({}, "s", None)
+
+
+def test_empty_list_of_messages_says_nothing() -> None:
+    """A conversation that has not begun is no message of the user."""
+    assert told({"messages": []}, "user").messages == []
+    assert told([], "user").messages == []
