@@ -113,6 +113,13 @@ def _signal_lines() -> Iterator[str]:
 
 _CHANGES = {"left out": "left out of all", "added in": "added to the steps"}
 _SCORES = ("log_loss_end", "auroc_end", "log_loss_every_step", "auroc_every_step")
+_NEEDED = {
+    "step": "all others are judged beside it",
+    "user_numbers": "one of the plain counts that models are compared with",
+    "plan": "one agent of these data writes plans",
+    "plan_hedges": "one agent of these data writes plans",
+    "latency": "only the simulated tools take time",
+}
 _Measures = Mapping[tuple[str, str, str], Mapping[str, Any]]
 
 
@@ -160,13 +167,15 @@ def _why(family: str, figures: Mapping[str, _Measures]) -> str:
     """Return for what a family is kept, or that it is not."""
     signals = _by_source().get(family)
     if not signals:
-        return "removed: earned nothing anywhere, or too little beside the others"
+        return "removed: within noise"
     earned = [data for data, found in figures.items() if _earned(found, family)]
     heard = any(family in {f for f, _, _ in found} for found in figures.values())
     if earned:
         return "earns on " + ", ".join(earned)
     if any(s.name in set(re.findall(r"\w+", POLICY.read_text())) for s in signals):
         return "named by the policy"
+    if family in _NEEDED:
+        return f"within noise; {_NEEDED[family]}"
     return "within noise" if heard else "these data do not have it"
 
 

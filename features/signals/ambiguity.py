@@ -34,31 +34,10 @@ SIGNALS = (
             0,
         ),
         (
-            "request_conditions",
-            "count",
-            "Conditions in the user's first message",
-            First("user_conditions"),
-            0,
-        ),
-        (
             "request_additions",
             "count",
             "Words that add a wish in the user's first message",
             First("user_additions"),
-            0,
-        ),
-        (
-            "request_numbers",
-            "count",
-            "Numbers in the user's first message",
-            First("user_numbers"),
-            0,
-        ),
-        (
-            "conditions",
-            "count",
-            "Conditions the user has set",
-            Sum("user_conditions"),
             0,
         ),
         (

@@ -28,11 +28,4 @@ SIGNALS = catalogue(
         Last("open_wishes"),
         0,
     ),
-    (
-        "closes_unmet",
-        "count",
-        "Times the user ended with a wish not carried out",
-        Sum("close_unmet"),
-        0,
-    ),
 )

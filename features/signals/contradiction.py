@@ -8,20 +8,6 @@ from features.signals._signal import Group, catalogue
 _OBSERVED = catalogue(
     Group.CONTRADICTION,
     (
-        "unseen_numbers_mean",
-        "ratio",
-        "Share of the numbers the agent states that nobody had mentioned",
-        Mean("unseen_numbers"),
-        0,
-    ),
-    (
-        "unseen_numbers_worst",
-        "ratio",
-        "Share of unmentioned numbers, mean of the three worst messages",
-        TailMean("unseen_numbers", 3),
-        0,
-    ),
-    (
         "unconfirmed_writes",
         "count",
         "Changes made without the user's confirmation just before",
@@ -68,13 +54,6 @@ _OBSERVED = catalogue(
         "ratio",
         "Share of unmentioned identifiers, mean of the three worst calls",
         TailMean("unseen_identifiers"),
-        0,
-    ),
-    (
-        "unseen_amounts_worst",
-        "ratio",
-        "Share of amounts nobody had mentioned, mean of the three worst calls",
-        TailMean("unseen_amounts"),
         0,
     ),
     (

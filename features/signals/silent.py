@@ -29,13 +29,6 @@ SIGNALS = catalogue(
         0,
     ),
     (
-        "claims_unwritten",
-        "count",
-        "Messages that say done though nothing was ever changed",
-        Sum("claim_unwritten"),
-        0,
-    ),
-    (
         "claims_after_failure",
         "count",
         "Messages that say done on a failed or empty result",

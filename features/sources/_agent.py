@@ -36,25 +36,21 @@ def message(event: AgentEvent, talk: Talk, work: Work) -> Values:
         "agent_identifiers": float(len(identifiers(found))),
         "agent_claims_done": float(claims),
         "empty_claim": float(claims and not work.written_in_turn),
-        "claim_unwritten": float(claims and not work.writes),
         "claim_after_failure": float(claims and work.failed),
         "failure_passed_over": float(work.failed),
         "transfer_promise": float(said["promises_transfer"] > 0),
         "agent_key": key(text.normalised(event.text)),
     }
     talk.promised = said["promises"] > 0
-    return values | _novelty(found, talk, work) | _self_reported(event)
+    return values | _novelty(found, talk) | _self_reported(event)
 
 
-def _novelty(found: set[str], talk: Talk, work: Work) -> Values:
-    """Return what of a message was not said before, or by nobody else."""
+def _novelty(found: set[str], talk: Talk) -> Values:
+    """Return in how far an agent repeats itself."""
     words = telling(found)
     values = {"agent_echo": likeness(words, talk.agent_message)}
     if words:
         values["agent_news"] = share_outside(words, talk.by_agent)
-    numbers = {t for t in found if t[0].isdigit()}
-    if numbers:
-        values["unseen_numbers"] = share_outside(numbers, work.mentioned)
     talk.agent_message = words
     talk.by_agent |= found
     return values

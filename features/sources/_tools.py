@@ -95,8 +95,6 @@ def _arguments(parts: list[str], talk: Talk, work: Work) -> Values:
         values["fresh_identifiers"] = float(len(named - work.called))
         work.called |= named
     amounts = {p for p in found if is_amount(p)}
-    if amounts:
-        values["unseen_amounts"] = share_outside(amounts, work.mentioned)
     words = found - named - amounts
     if words:
         values["unseen_words"] = share_outside(words, work.mentioned)

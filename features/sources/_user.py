@@ -64,7 +64,6 @@ def _heard(words: str, talk: Talk, work: Work) -> Values:
         "user_displeasure": -text.sentiment(words),
         "user_frustration": said["frustration"],
         "user_corrections": said["corrections"],
-        "user_conditions": said["conditions"],
         "user_additions": said["additions"],
         "user_comparisons": said["comparisons"],
         "user_confirms": float(said["confirms"] > 0),
@@ -91,12 +90,9 @@ def _wishes(said: Values, found: set[str], talk: Talk, work: Work) -> Values:
     """Return what the user wants done, against what was done."""
     named = actions_in(found)
     talk.wishes |= named
-    open_wishes = float(len(talk.wishes - talk.acted))
-    closes = said["user_closes"] > 0
     values = {
         "wishes": float(len(talk.wishes)),
-        "open_wishes": open_wishes,
-        "close_unmet": float(closes and open_wishes > 0),
+        "open_wishes": float(len(talk.wishes - talk.acted)),
     }
     if work.writes:
         values["late_correction"] = said["user_corrections"]

@@ -165,7 +165,7 @@ def test_sample_logs_are_read_whole(tmp_path: Path) -> None:
     samples = {"jsonl": '{"task_id"', "chat": '{"id"'}
     for form, head in samples.items():
         shown = next(
-            b for b in blocks(page("how-to/use-your-own-logs.md")) if b.startswith(head)
+            b for b in blocks(page("reference/log-formats.md")) if b.startswith(head)
         )
         file = tmp_path / f"{form}.jsonl"
         file.write_text(shown, encoding="utf-8")

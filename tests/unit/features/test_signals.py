@@ -231,10 +231,26 @@ AFTER = {
     "unseen_arguments_worst": 1 / 3,
     "transfer_promises": 0,
     "unkept_promises": 0,
+    "calls_again": 1,
+    "calls_again_now": 1 / 3,
+    "same_tool_streak": 0,
+    "tool_errors_now": 2 / 3,
+    "unseen_arguments_mean": 1 / 3,
+    "wishes": 1,
+    "open_wishes": 1,
+    "open_failures": 1,
+    "open_anger": 0,
+    "claims_after_failure": 1,
+    "failures_passed_over": 2,
+    "failures_passed_over_now": 2 / 3,
+    "idle_promises": 0,
+    "idle_turns": 0,
+    "agent_echo_max": 1,
+    "agent_echo_last": 0,
     "tokens": 0,
 }
 # Never told in this log, so unknown: not zero.
-UNKNOWN = {"unseen_numbers_mean", "since_user_closes"}
+UNKNOWN = {"result_news_last", "since_user_closes"}
 
 
 def fold(lines: list[dict[str, Any]]) -> list[dict[str, float]]:

@@ -148,7 +148,6 @@ def test_a_task_without_request_says_nothing_at_its_start() -> None:
         ("NEVER again", "user_shouting", 1),
         ("this is ridiculous and useless", "user_frustration", 2),
         ("actually, that's wrong", "user_corrections", 2),
-        ("if so, or if not", "user_conditions", 2),
         ("also another", "user_additions", 2),
         ("yes yes", "user_confirms", 1),
         ("that's all, bye", "user_closes", 1),
@@ -232,25 +231,17 @@ def test_plans_hedge_too() -> None:
     }
 
 
-def test_numbers_that_nobody_mentioned() -> None:
-    """Of the numbers an agent states, those no user, tool or document said count."""
+def test_documents_mention_what_they_hold() -> None:
+    """What a page or a retrieved document says, somebody has mentioned."""
     log = read(
-        user("order 100, please"),
-        result("total: $25.50"),
-        {"kind": "artifact", "text": "page 7"},
-        {"kind": "retrieval", "documents": [{"body": ["fee is 12"]}]},
-        agent("Order 100 costs $25.50, page 7, fee 12"),
-        agent("Order 100 costs 99 or #88"),
-        agent("No numbers, and W100 is a name"),
+        {"kind": "artifact", "text": "page W70"},
+        {"kind": "retrieval", "documents": [{"body": ["fee is P120"]}]},
+        call(arguments={"page": "W70", "fee": "P120"}),
+        agent("It is X99."),
+        call(arguments={"page": "X99"}),
     )
-    assert log[4]["unseen_numbers"] == 0
-    assert log[5]["unseen_numbers"] == pytest.approx(2 / 3)
-    assert "unseen_numbers" not in log[6]
-
-
-def test_an_agent_is_no_witness_of_its_own_numbers() -> None:
-    """A number that only the agent has said stays unseen."""
-    assert read(agent("it is 42"), agent("again, 42"))[1]["unseen_numbers"] == 1
+    assert log[2]["unseen_identifiers"] == 0
+    assert log[4]["unseen_identifiers"] == 1  # an agent is no witness of its own
 
 
 # --- claims and writes -------------------------------------------------------

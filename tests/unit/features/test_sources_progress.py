@@ -96,7 +96,7 @@ def test_news_is_what_nobody_had_mentioned() -> None:
 
 
 def test_arguments_are_told_apart_by_kind() -> None:
-    """Identifiers, amounts and other words are each held against what was said."""
+    """Identifiers and words, but not amounts, are each held against what was said."""
     log = read(
         user("refund W123 please, damaged"),
         call(
@@ -105,7 +105,6 @@ def test_arguments_are_told_apart_by_kind() -> None:
     )
     assert log[1]["unseen_identifiers"] == pytest.approx(2 / 3)
     assert log[1]["named_identifiers"] == pytest.approx(1 / 3)
-    assert log[1]["unseen_amounts"] == 1
     assert log[1]["unseen_words"] == 0.5
 
 
@@ -195,22 +194,6 @@ def test_corrections_are_late_once_something_was_changed() -> None:
     assert given(log, "late_correction") == [1, 0]
 
 
-@pytest.mark.parametrize(
-    ("log", "unmet"),
-    [
-        ([user("cancel it"), agent("I cannot do that."), user("bye")], 1),
-        ([user("cancel it"), write(), result(), agent("ok"), user("bye")], 0),
-        ([user("cancel it"), agent("I cannot."), user("cancel it!")], 0),
-        ([user("hi"), agent("hello"), user("that's all")], 0),
-    ],
-    ids=["refused", "done", "goes on", "nothing asked"],
-)
-def test_how_the_user_ends(log: list[dict[str, Any]], unmet: float) -> None:
-    """A goodbye is held against the wishes that were carried out."""
-    last = read(*log)[-1]
-    assert last["close_unmet"] == unmet
-
-
 # --- mood --------------------------------------------------------------------
 
 
@@ -277,13 +260,6 @@ def test_success_is_claimed_on_a_failure(
     assert log[-1]["claim_after_failure"] == claim
     assert log[-1]["failure_passed_over"] == passed_over
     assert read(last, agent("Which order?"))[-1]["claim_after_failure"] == 0
-
-
-def test_success_is_claimed_though_nothing_was_ever_changed() -> None:
-    """Unlike an empty claim, this one looks at the whole task."""
-    log = read(agent("All done"), write(), result(), user("so?"), agent("All done"))
-    assert given(log, "claim_unwritten") == [1, 0]
-    assert given(log, "empty_claim") == [1, 1]
 
 
 def test_an_agent_that_repeats_itself_echoes() -> None:

@@ -66,10 +66,6 @@ USER: dict[str, tuple[list[str], list[str]]] = {
         ["Actually, make it two", "that's wrong", "I meant Tuesday", "never mind"],
         ["that's right", "I mentioned it", "the waiter"],
     ),
-    "conditions": (
-        ["if it fits", "unless it rains", "the cheapest one", "only in case"],
-        ["the gift", "a specific one", "eitherway"],
-    ),
     "additions": (
         ["also the blue one", "and one more thing", "both of them", "me too"],
         ["tools", "nothing", "the bother"],
@@ -296,8 +292,8 @@ def test_capitals_and_apostrophes_do_not_matter() -> None:
 
 def test_places_are_counted() -> None:
     """Every reading is a number of places, and `words` the number of words."""
-    said = read("If A-1, or if not 3.50, WELL then? Really? NOW! 1,200", "user")
-    assert said["conditions"] == 2
+    said = read("Also A-1, and also not 3.50, WELL then? Really? NOW! 1,200", "user")
+    assert said["additions"] == 2
     assert said["numbers"] == 3
     assert said["questions"] == 2
     assert said["exclamations"] == 1
