@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import _packages_first  # noqa: F401 - `features` is the package
 import lightgbm
 import numpy as np
 import pyarrow as pa
