@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.signals import NAMES, SIGNALS
-from training.dataset import Mask, Snapshots, splits
+from training.dataset import Snapshots, splits
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str], None]
@@ -103,17 +101,12 @@ def cross_fit(
     scores = np.empty(len(data))
     parts = list(splits(data.groups, k=k, seed=recipe.seed))
 
-    def held_out(part: tuple[Mask, Mask]) -> tuple[Mask, Floats]:
-        train, test = part
-        return test, score(fit(data.where(train), recipe), data.x[test])
-
-    # Boosters side by side, one thread each: LightGBM's own threads wait for each other
-    # by spinning, which on a busy machine costs more than it gains.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for i, (test, found) in enumerate(pool.map(held_out, parts), start=1):
-            scores[test] = found
-            if progress is not None:
-                progress(f"grew booster {i} of {k} for out-of-fold scores")
+    # One after the other: boosters grown at once in threads share native state of
+    # LightGBM's, and a run of thousands of them has crashed the process.
+    for i, (train, test) in enumerate(parts, start=1):
+        scores[test] = score(fit(data.where(train), recipe), data.x[test])
+        if progress is not None:
+            progress(f"grew booster {i} of {k} for out-of-fold scores")
     return scores
 
 
