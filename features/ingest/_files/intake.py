@@ -15,7 +15,7 @@ from features.ingest._files.sources import (
     Source,
     decode,
 )
-from features.ingest._spans.observation import Observation
+from features.ingest._spans.observation import LATER, Observation
 
 MAX_EVENT_SIZE = 8 * 2**20  # characters and JSON values of one event
 MAX_DEPTH = 100  # far below what orjson can write back (254)
@@ -226,7 +226,8 @@ class Intake:
             self.refuse(line, error, named if isinstance(named, str) else None)
         else:
             self.account.events += 1
-            self.account.tasks += event.kind == EventKind.TASK_STARTED
+            is_start = event.kind == EventKind.TASK_STARTED
+            self.account.tasks += is_start and not event.event_id.endswith(LATER)
             return event
         return None
 

@@ -22,10 +22,14 @@ class MalformedSpanError(RecordError):
         shown = found if isinstance(found, str) else _shown(found)
         super().__init__(
             field=place,
-            expected=f"`{place}` to be {expected}",
+            expected=expected,
             found=shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…",
         )
         self._told = (place, expected, found)
+
+    def __str__(self) -> str:
+        """Return which field must be what, and what stood there."""
+        return f"`{self.field}` must be {self.expected}, found {self.found}"
 
     def within(self, place: str) -> MalformedSpanError:
         """Return the same error with its field inside of `place`."""

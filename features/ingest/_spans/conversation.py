@@ -27,6 +27,7 @@ from typing import Any, Self
 from features.events import AgentEvent, EventKind
 from features.ingest._spans.judgements import judgement
 from features.ingest._spans.observation import (
+    LATER,
     Evaluation,
     Observation,
     What,
@@ -275,7 +276,7 @@ class Conversation:
         if self._is_started and not facts:
             return
         body = facts | {"kind": EventKind.TASK_STARTED, "trace_id": told.trace_id}
-        place = f"{told.span_id}{told.piece}.facts" if self._is_started else "start"
+        place = f"{told.span_id}{told.piece}{LATER}" if self._is_started else "start"
         yield body | self._head(place, told.started or told.ended)
 
     # --- bookkeeping --------------------------------------------------------

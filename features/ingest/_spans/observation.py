@@ -10,6 +10,9 @@ from typing import Any
 
 from features.ingest._talk.messages import Wire
 
+# Ends the id of a `task_started` that only adds to what the first one said.
+LATER = ".facts"
+
 
 class What(StrEnum):
     """What a span did."""

@@ -202,3 +202,17 @@ def test_refusal_names_its_byte_field_and_finding(tmp_path: Path) -> None:
         assert (account.format, account.refused) == ("chat", 1)
         assert account.events == len(events)
         assert account.tasks == len({e.task_id for e in events})
+
+
+def test_facts_that_come_late_begin_no_task(tmp_path: Path) -> None:
+    """A task whose later spans say more of it is counted once."""
+    path = tmp_path / "spans.jsonl"
+    run = {"run_type": "llm", "trace_id": "t", "outputs": None, "inputs": {}}
+    said = {"messages": [{"role": "user", "content": "hi"}]}
+    runs = [run | {"id": "a"}, run | {"id": "b", "inputs": said}]
+    path.write_text("\n".join(json.dumps(r) for r in runs))
+    accounts: list[Account] = []
+    read_all = read("langsmith", [path], on_refused=print, on_source=accounts.append)
+    kinds = [event.kind for event in read_all]
+    assert kinds.count("task_started") == 2
+    assert accounts[0].tasks == 1
