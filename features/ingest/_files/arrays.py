@@ -15,7 +15,7 @@ def elements(source: Source) -> Iterator[tuple[Line, bytes]]:
     Raises
     ------
     MalformedLineError
-        If the array is not closed at the end, or more follows it.
+        If the array is not closed by a bracket at the end, or more follows it.
     """
     outline = Outline(line=source.number)
     splitter = Splitter(
@@ -32,6 +32,12 @@ def elements(source: Source) -> Iterator[tuple[Line, bytes]]:
             field="array",
             expected=f"the array of line {begun} to be closed",
             found="its end",
+        )
+    if outline.closing != b"]":
+        raise MalformedLineError(
+            field="array",
+            expected=f"the array of line {begun} to be closed by ]",
+            found=f"}} on line {outline.line}",
         )
     if splitter.element.strip() or any(piece.strip() for piece in pieces):
         raise MalformedLineError(

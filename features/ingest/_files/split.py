@@ -25,12 +25,15 @@ class Outline:
         Whether a string is open.
     closed : bool
         Whether the outermost bracket was closed.
+    closing : bytes
+        By which mark it was.
     """
 
     line: int = 1
     depth: int = 0
     quoted: bool = False
     closed: bool = False
+    closing: bytes = b""
 
     def read(self, piece: bytes) -> Iterator[tuple[int, int]]:
         """Yield (begin, end) of each mark at which an outermost element ends or begins.
@@ -56,6 +59,7 @@ class Outline:
         elif mark in _CLOSING:
             self.depth -= 1
             self.closed = self.depth == 0
+            self.closing = mark
             return self.closed
         return mark == b"," and self.depth == 1
 

@@ -535,6 +535,7 @@ def test_bad_element_of_an_array_is_refused_with_its_line(take: Take) -> None:
     ("end", "says"),
     [
         ("", "array of line 1 to be closed"),
+        ("}", "array of line 1 to be closed by ], found } on line 4"),
         ("]\n[]", "nothing after the array"),
         ("]" + " " * 70_000 + "\n" + " " * 70_000 + "x", "nothing after the array"),
     ],
