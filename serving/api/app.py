@@ -142,7 +142,7 @@ class Api:
         outcome = await run_in_threadpool(attempt, work)
         if not isinstance(outcome, Failure):
             return outcome
-        if isinstance(outcome.error, Problem | StoreError):
+        if isinstance(outcome.error, Problem | Refusal | StoreError):
             raise outcome.error
         where = "".join(traceback.format_tb(outcome.error.__traceback__))
         logger.error(
