@@ -114,7 +114,8 @@ class Receiver:
 
 
 def _remember(held: OrderedDict[str, T], key: str, value: T, *, most: int) -> None:
+    # Taken out first: between two steps another thread may drop the oldest.
+    held.pop(key, None)
     held[key] = value
-    held.move_to_end(key)
     while len(held) > most:
         held.popitem(last=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from features.ingest._spans.observation import (
     Observation,
     What,
 )
+from serving.engine import receiving
 from serving.engine.receiving import Receipt, Receiver
 from serving.store.transaction import StoreError
 
@@ -154,3 +156,22 @@ def test_many_tasks_of_one_export_are_kept_apart(desk: Any, receiver: Receiver) 
     """An agent's process serves many users; each has a task of their own."""
     receiver.take([span(desk, n, [f"hi {n}"], trace=f"t{n}") for n in range(5)])
     assert [texts(desk, f"t{n}")[0] for n in range(5)] == [f"hi {n}" for n in range(5)]
+
+
+def test_exports_at_once_are_all_kept(
+    desk: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many exporters at a time, of more tasks than are remembered, lose nothing."""
+    monkeypatch.setattr(receiving, "_TASKS", 2)
+    monkeypatch.setattr(receiving, "_TRACES", 2)
+    # Different words each time: an agent that repeats itself loses its task.
+    said = ["first blue", "second green", "third grey", "last white"]
+    exports = [
+        [span(desk, i, [words], words[::-1], trace=f"t{n}s{i}", task_id=f"task {n}")]
+        for i, words in enumerate(said)
+        for n in range(6)
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        receipts = list(pool.map(receiver.take, exports))
+    assert receipts == [Receipt()] * len(exports)
+    assert [len(texts(desk, f"task {n}")) for n in range(6)] == [8] * 6
