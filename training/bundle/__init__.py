@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,20 @@ import orjson
 from numpy.typing import NDArray
 
 from features.signals import NAMES, schema_lines
+from training.bundle.calibrator import Calibrator
+from training.bundle.certificate import Certificate, Refusal
+
+__all__ = [
+    "FORMAT",
+    "BundleError",
+    "Calibrator",
+    "Certificate",
+    "Contribution",
+    "ModelBundle",
+    "Refusal",
+    "SchemaMismatchError",
+    "now",
+]
 
 FORMAT = "escalon.bundle/1"
 _MANIFEST = "manifest.json"
@@ -41,39 +54,6 @@ class BundleError(ValueError):
 
 class SchemaMismatchError(BundleError):
     """A bundle made for other signals; the message is a diff of the two lists."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """P(miss rate at `threshold` <= alpha) >= 1 - delta, or why it cannot be said.
-
-    Attributes
-    ----------
-    alpha, delta : float
-        Tolerated miss rate, and the probability that the certificate is wrong.
-    n_needed, n_tasks : int
-        Independent tasks that needed a human, and all tasks, it was made from.
-    misses_allowed : int
-        How many of `n_needed` may lie below the threshold.
-    method : str
-        How it was made.
-    threshold : float or None
-        Escalate where risk >= threshold. None: refused, see `reason`.
-    escalation_rate : float or None
-        Share of all tasks that this threshold escalates: what the certificate costs.
-    reason : str
-        The certificate, or the refusal, in words.
-    """
-
-    alpha: float
-    delta: float
-    n_needed: int
-    n_tasks: int
-    misses_allowed: int
-    method: str
-    threshold: float | None
-    escalation_rate: float | None
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,65 +75,6 @@ class Contribution:
     contribution: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibrator:
-    """From score to risk: sigmoid(c + a z + b z²), by stage of the task.
-
-    A parabola is followed on its rising side only and goes on level from its vertex:
-    otherwise a signal that raises the score could lower the risk.
-
-    Attributes
-    ----------
-    kind : str
-        Which of the candidates it is.
-    edges : tuple of int
-        Stage s holds steps up to edges[s]; the last stage has no edge.
-    a, b, c : tuple of float
-        One coefficient per stage, len(edges) + 1 each.
-    """
-
-    kind: str
-    edges: tuple[int, ...]
-    a: tuple[float, ...]
-    b: tuple[float, ...]
-    c: tuple[float, ...]
-
-    @classmethod
-    def of(cls, stored: Mapping[str, Any]) -> Self:
-        """Return the calibrator that its JSON form describes."""
-        return cls(
-            kind=stored["kind"],
-            edges=tuple(stored["edges"]),
-            a=tuple(stored["a"]),
-            b=tuple(stored["b"]),
-            c=tuple(stored["c"]),
-        )
-
-    def risk(self, score: float, steps: float) -> float:
-        """Return the calibrated risk of one score after `steps` events."""
-        stage = sum(steps > edge for edge in self.edges)
-        a, b, c = self.a[stage], self.b[stage], self.c[stage]
-        if b != 0:
-            score = min(score, -a / (2 * b)) if b < 0 else max(score, -a / (2 * b))
-        z = c + (a + b * score) * score
-        # The two-sided form never overflows.
-        return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
-
-    def risks(
-        self, score: NDArray[np.float64], steps: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Return the same for many, shape of `score`."""
-        stage = np.searchsorted(self.edges, np.nan_to_num(steps), side="left")
-        a, b, c = (np.array(x)[stage] for x in (self.a, self.b, self.c))
-        with np.errstate(over="ignore"):  # a vertex out of sight lies at infinity
-            vertex = np.divide(-a, 2 * b, out=np.zeros_like(b), where=b != 0)
-        score = np.where(b < 0, np.minimum(score, vertex), score)
-        score = np.where(b > 0, np.maximum(score, vertex), score)
-        z = c + (a + b * score) * score
-        tail = np.exp(-np.abs(z))
-        return np.where(z >= 0, 1 / (1 + tail), tail / (1 + tail))
-
-
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -172,10 +93,13 @@ class ModelBundle:
         The LightGBM model in its text format.
     calibrator : Calibrator
     certificate : Certificate
+        Of all tasks.
     signals : tuple of str
         Schema lines of the signals, see `features.signals.schema_lines`.
     facts : mapping
         Version, creation time, data fingerprint, training window, library versions.
+    segments : tuple of Certificate
+        Of parts of the tasks, one per segment that was asked for.
     """
 
     booster_text: str
@@ -183,6 +107,7 @@ class ModelBundle:
     certificate: Certificate
     signals: tuple[str, ...]
     facts: Mapping[str, Any]
+    segments: tuple[Certificate, ...] = ()
 
     @cached_property
     def _booster(self) -> lightgbm.Booster:
@@ -198,7 +123,9 @@ class ModelBundle:
             _BOOSTER: self.booster_text.encode(),
             _CALIBRATOR: _json(asdict(self.calibrator)),
             _SIGNALS: _json(list(self.signals)),
-            _CERTIFICATES: _json([asdict(self.certificate)]),
+            _CERTIFICATES: _json(
+                [asdict(c) for c in (self.certificate, *self.segments)]
+            ),
         }
 
     @cached_property
@@ -236,10 +163,12 @@ class ModelBundle:
             for name in (_BOOSTER, _CALIBRATOR, _SIGNALS, _CERTIFICATES)
         }
         _require_schema(path, orjson.loads(files[_SIGNALS]))
+        certificates = [Certificate.of(c) for c in orjson.loads(files[_CERTIFICATES])]
         bundle = cls(
             booster_text=files[_BOOSTER].decode(),
             calibrator=Calibrator.of(orjson.loads(files[_CALIBRATOR])),
-            certificate=Certificate(**orjson.loads(files[_CERTIFICATES])[0]),
+            certificate=certificates[0],
+            segments=tuple(certificates[1:]),
             signals=tuple(orjson.loads(files[_SIGNALS])),
             facts=manifest["facts"],
         )
