@@ -14,7 +14,10 @@ import orjson
 
 
 class EventKind(StrEnum):
-    """What happened. Outcome kinds carry labels and never feed a signal."""
+    """What happened. Outcome kinds carry labels and never feed a signal.
+
+    `HISTORY` is written by the service itself, see `features.history`.
+    """
 
     TASK_STARTED = "task_started"
     USER_MESSAGE = "user_message"
@@ -26,6 +29,7 @@ class EventKind(StrEnum):
     RETRIEVAL = "retrieval"
     ARTIFACT = "artifact"
     USAGE = "usage"
+    HISTORY = "history"
     HANDOFF = "handoff"
     CLAIMED = "claimed"
     RETURNED = "returned"
@@ -177,6 +181,7 @@ _UNIT = _Check("a number in [0, 1]", lambda v: _is_number(v) and 0 <= v <= 1)
 # What was never drawn has no label, so a label's propensity is not zero.
 _CHANCE = _Check("a number in (0, 1]", lambda v: _is_number(v) and 0 < v <= 1)
 _AMOUNT = _Check("a number >= 0", lambda v: _is_number(v) and v >= 0)
+_NUMBER = _Check("a number", _is_number)
 _OBJECTS = _Check("a list of objects", _is_list_of(dict))
 _ANY = _Check("any JSON value", lambda _: True)
 _INTERPRETATIONS = _Check(
@@ -203,6 +208,8 @@ _FIELDS: dict[str, dict[str, _Check]] = {
         "model": _TEXT,
         "text": _TEXT,
         "group": _TEXT,
+        "tenant": _TEXT,
+        "task_type": _TEXT,
         "account.id": _TEXT,
         "account.value": _AMOUNT,
         "account.tier": _TEXT,
@@ -239,6 +246,17 @@ _FIELDS: dict[str, dict[str, _Check]] = {
     EventKind.RETRIEVAL: {"documents": _OBJECTS, "attachments": _OBJECTS},
     EventKind.ARTIFACT: {"text": _TEXT, "attachments": _OBJECTS},
     EventKind.USAGE: {"tokens_in": _AMOUNT, "tokens_out": _AMOUNT, "cost": _AMOUNT},
+    EventKind.HISTORY: {
+        "task_type": _TEXT,
+        "domain_rate": _UNIT,
+        "version_rate": _UNIT,
+        "version_n": _AMOUNT,
+        "expected_rate": _UNIT,
+        "type_rate": _NUMBER,
+        "type_excess": _NUMBER,
+        "type_n": _AMOUNT,
+        "pair_rate": _NUMBER,
+    },
     EventKind.VERDICT: _REVIEW | {"!needed": _NEEDED},
     EventKind.AUDIT_VERDICT: _REVIEW | {"!needed": _NEEDED, "!propensity": _CHANCE},
     EventKind.RESOLVED: _REVIEW,

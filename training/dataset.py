@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from features.batch import signal_matrix, starts_of, without_outcomes
 from features.events import EventKind
 from features.signals import schema_digest
-from training.labels import Label
+from training.history import stamped
+from training.labels import Label, group_of
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -89,6 +90,26 @@ class Snapshots:
         """Return the rows for which `rows`, shape (n_rows,), is true."""
         return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
+    def thinned(self, most: int) -> Self:
+        """Return at most `most` rows of each task, evenly spread, first and last too.
+
+        Each takes over the weight of the rows it stands for. Steps of one task say
+        nearly the same, so that little is lost.
+        """
+        lengths = np.diff(np.append(self.starts, len(self)))
+        kept, weights = [], []
+        for start, length in zip(self.starts, lengths, strict=True):
+            places = np.unique(
+                np.linspace(0, length - 1, min(most, length)).round().astype(np.int64)
+            )
+            middles = (places[1:] + places[:-1] + 1) / 2
+            share = np.diff(np.concatenate([[0.0], middles, [float(length)]]))
+            kept.append(start + places)
+            weights.append(share * self.weight[start])
+        rows = np.concatenate(kept)
+        chosen = {f.name: getattr(self, f.name)[rows] for f in fields(self)}
+        return type(self)(**(chosen | {"weight": np.concatenate(weights)}))
+
     def running_maximum(self, risk: Floats) -> Floats:
         """Return the highest risk each task reaches, shape (n_tasks,)."""
         return np.maximum.reduceat(risk, self.starts)
@@ -111,13 +132,21 @@ def _facts(events: pa.Table) -> dict[str, dict[str, Any]]:
     return facts
 
 
-def _group(task_id: str, facts: Mapping[str, Any]) -> str:
-    account = facts.get("account") or {}
-    return str(facts.get("group") or account.get("id") or task_id)
-
-
-def snapshots(events: pa.Table, labels: Mapping[str, Label]) -> Snapshots:
+def snapshots(
+    events: pa.Table,
+    labels: Mapping[str, Label],
+    *,
+    order: Sequence[str] | None = None,
+) -> Snapshots:
     """Return the snapshots of the labelled tasks of an events table.
+
+    Tasks that carry no stamp of their outcome history are stamped, see
+    `training.history`. A stamp and the event it follows are one step.
+
+    Parameters
+    ----------
+    order : sequence of str, optional
+        Tasks in the order in which they came, where the log's times do not say.
 
     Raises
     ------
@@ -125,7 +154,7 @@ def snapshots(events: pa.Table, labels: Mapping[str, Label]) -> Snapshots:
         If no task of the table has a label.
     """
     facts = _facts(events)
-    seen = without_outcomes(events)
+    seen = without_outcomes(stamped(events, labels, order=order))
     seen = seen.filter(pc.is_in(seen["task_id"], pa.array(list(labels), pa.string())))
     if seen.num_rows == 0:
         msg = (
@@ -133,6 +162,9 @@ def snapshots(events: pa.Table, labels: Mapping[str, Label]) -> Snapshots:
             "verdict, or send verdicts to POST /v1/outcomes"
         )
         raise TooFewLabelsError(msg)
+    x = signal_matrix(seen)
+    shown = _decided_at(seen)
+    seen, x = seen.filter(pa.array(shown)), x[shown]
     task_ids = seen["task_id"].to_numpy(zero_copy_only=False).astype(np.str_)
     starts = starts_of(task_ids)
     lengths = np.diff(np.append(starts, len(task_ids)))
@@ -146,16 +178,22 @@ def snapshots(events: pa.Table, labels: Mapping[str, Label]) -> Snapshots:
     at = seen["at"].cast(pa.int64()).to_numpy() / 1e6
     return Snapshots(
         task_ids=task_ids,
-        groups=per_row([_group(t, f) for t, f in zip(tasks, known, strict=True)]),
+        groups=per_row([group_of(t, f) for t, f in zip(tasks, known, strict=True)]),
         domain=per_row([str(f.get("domain") or "unknown") for f in known]),
         agent_version=per_row([str(f.get("agent_version") or "?") for f in known]),
         tier=per_row([str((f.get("account") or {}).get("tier") or "?") for f in known]),
         started=np.repeat(at[starts], lengths),
         position=np.arange(len(task_ids)) - np.repeat(starts, lengths),
-        x=signal_matrix(seen),
+        x=x,
         y=per_row([float(labels[t].needed) for t in tasks]),
         weight=np.repeat(1.0 / lengths / propensity, lengths),
     )
+
+
+def _decided_at(events: pa.Table) -> Mask:
+    """Return at which events the service decides: not between one and its stamp."""
+    is_stamp = pc.equal(events["kind"], str(EventKind.HISTORY)).to_numpy()
+    return ~np.append(is_stamp[1:], False)[: len(is_stamp)]
 
 
 def folds(groups: NDArray[np.str_], *, k: int, seed: int) -> NDArray[np.int64]:

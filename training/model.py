@@ -1,20 +1,37 @@
-"""The booster: a small LightGBM that may not learn a signal the wrong way round."""
+"""The model: a small LightGBM and its logistic twin, and what bounds the agent's words.
+
+Neither may learn a signal the wrong way round. How much each counts is found out of
+fold. A second booster, the floor, reads nothing that the agent's words can change.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
+from features.batch.workers import Pool, cores
 from features.signals import NAMES, SIGNALS
+from training import twin
+from training.bundle import ALLOWANCE, WORDS, Scorer
 from training.dataset import Snapshots, splits
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 Progress = Callable[[str], None]
+
+# Weights of the twin that are tried.
+SHARES = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)
+_FEWEST_ROWS = 5
+_ROWS_TO_CHOOSE = 12_000
+_FOLDS_TO_CHOOSE = 3
+_WORTH_PROCESSES = 20_000  # rows; below, starting them takes longer
+_NO_FLOOR = 1e9  # log-odds; a true infinity times a weight of nothing is no number
+_MOST_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +49,27 @@ class Recipe:
         Fewest rows in a leaf; a task gives one row per step.
     share_of_signals, share_of_rows : float in (0, 1]
         Drawn anew for each tree.
+    ridge : float
+        Pull of a leaf to nothing.
+    random_cuts : bool or None
+        Whether cuts are drawn at random. With few tasks the best cut is mostly luck;
+        with a signal that nearly decides, a random one blurs it. None: whichever
+        does better out of fold, see `chosen`.
+    rows_of_task : int
+        Most rows of a task that are learned from, fewer where tasks are many.
     seed : int
-        The same seed and data give the same booster to the bit.
+        The same seed and data give the same model to the bit.
     """
 
     rounds: int = 300
     leaves: int = 15
     rate: float = 0.04
-    least_in_leaf: int = 200
+    least_in_leaf: int = 80
     share_of_signals: float = 0.3
     share_of_rows: float = 0.6
     ridge: float = 5.0
+    random_cuts: bool | None = None
+    rows_of_task: int = 12
     seed: int = 0
 
     def parameters(self) -> dict[str, Any]:
@@ -56,8 +83,7 @@ class Recipe:
             "bagging_fraction": self.share_of_rows,
             "bagging_freq": 1,
             "lambda_l2": self.ridge,
-            # Random cuts average out: with few tasks, the best cut is mostly luck.
-            "extra_trees": True,
+            "extra_trees": self.random_cuts is not False,
             "monotone_constraints": [signal.direction for signal in SIGNALS],
             # The other two methods let a score fall where a signal rises (LightGBM
             # issues 5358, 6155); this one costs an AUROC of some 0.001.
@@ -69,21 +95,122 @@ class Recipe:
             "verbose": -1,
         }
 
+    def rows_for(self, n_tasks: int) -> int:
+        """Return how many rows of each of `n_tasks` tasks to learn from."""
+        return max(_FEWEST_ROWS, min(self.rows_of_task, _MOST_ROWS // n_tasks))
+
     def scaled_to(self, n_rows: int) -> Recipe:
         """Return the recipe with leaves that a small data set can still fill."""
         least = min(self.least_in_leaf, max(5, n_rows // 100))
         return replace(self, least_in_leaf=least)
 
 
-def fit(data: Snapshots, recipe: Recipe) -> lightgbm.Booster:
-    """Return a booster grown on `data`; its raw score is a log-odds of "needed"."""
+def fit(
+    data: Snapshots, recipe: Recipe, *, blind_to: Sequence[int] = ()
+) -> lightgbm.Booster:
+    """Return a booster grown on `data`; its raw score is a log-odds of "needed".
+
+    Parameters
+    ----------
+    blind_to : sequence of int
+        Signals, by place, that it must not read.
+    """
+    x = data.x
+    if blind_to:
+        x = x.copy()
+        x[:, list(blind_to)] = np.nan
     # LightGBM's ridge and thresholds count rows, so weights must average to one.
     weight = data.weight * (len(data) / data.weight.sum())
     table = lightgbm.Dataset(
-        data.x, data.y, weight=weight, feature_name=list(NAMES), free_raw_data=True
+        x, data.y, weight=weight, feature_name=list(NAMES), free_raw_data=True
     )
     scaled = recipe.scaled_to(len(data))
     return lightgbm.train(scaled.parameters(), table, num_boost_round=scaled.rounds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What the parts of a model make of some rows; every array (n_rows,), log-odds.
+
+    Attributes
+    ----------
+    booster, twin : ndarray
+        On all signals.
+    floor, floor_twin : ndarray or None
+        On those that no word of the agent's changes; None where words say nothing.
+    """
+
+    booster: Floats
+    twin: Floats
+    floor: Floats | None
+    floor_twin: Floats | None
+
+    def at(self, share: float) -> Floats:
+        """Return the score where the twin has the weight `share`."""
+        score = (1 - share) * self.booster + share * self.twin
+        if self.floor is None or self.floor_twin is None:
+            return score
+        floor = (1 - share) * self.floor + share * self.floor_twin
+        return np.maximum(score, floor - ALLOWANCE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """Boosters and twins grown on the same rows, not yet weighed.
+
+    Attributes
+    ----------
+    whole, floor : (Scorer, Scorer)
+        Booster and twin, each alone, on all signals; on those without the agent's
+        words, or None.
+    """
+
+    whole: Scorer
+    floor: Scorer | None
+
+    @classmethod
+    def grown(cls, data: Snapshots, recipe: Recipe) -> Model:
+        """Return the model of `data`."""
+        other = twin.fit(data)
+        whole = replace(Scorer.alone(fit(data, recipe)), twin=other)
+        if not _speaks(data):
+            return cls(whole=whole, floor=None)
+        floor = Scorer.alone(fit(data, recipe, blind_to=WORDS))
+        return cls(whole=whole, floor=replace(floor, twin=twin.without(other, WORDS)))
+
+    def scores(self, x: Floats) -> Scores:
+        """Return what its parts make of each row of `x`."""
+        floor = self.floor
+        return Scores(
+            booster=self.whole.at(0.0).scores(x),
+            twin=self.whole.at(1.0).scores(x),
+            floor=None if floor is None else floor.at(0.0).scores(x),
+            floor_twin=None if floor is None else floor.at(1.0).scores(x),
+        )
+
+    def weighed(self, share: float) -> tuple[Scorer, Scorer | None]:
+        """Return scorer and floor where the twin has the weight `share`."""
+        floor = self.floor
+        return self.whole.used(share), None if floor is None else floor.used(share)
+
+
+def chosen(data: Snapshots, recipe: Recipe) -> Recipe:
+    """Return the recipe with all that it leaves open decided, by grouped folds."""
+    if recipe.random_cuts is not None:
+        return recipe
+    few = data.thinned(max(1, _ROWS_TO_CHOOSE // data.n_tasks))
+    candidates = [replace(recipe, random_cuts=at_random) for at_random in (True, False)]
+    return min(candidates, key=lambda one: loss_out_of_fold(few, one))
+
+
+def loss_out_of_fold(data: Snapshots, recipe: Recipe) -> float:
+    """Return the mean log-loss of boosters on groups they have not seen."""
+    total = 0.0
+    for train, test in splits(data.groups, k=_FOLDS_TO_CHOOSE, seed=recipe.seed):
+        z = score(fit(data.where(train), recipe), data.x[test])
+        each = np.logaddexp(0.0, z) - data.y[test] * z
+        total += float(data.weight[test] @ each)
+    return total / float(data.weight.sum())
 
 
 def score(booster: lightgbm.Booster, x: Floats) -> Floats:
@@ -91,23 +218,71 @@ def score(booster: lightgbm.Booster, x: Floats) -> Floats:
     return np.asarray(booster.predict(x, raw_score=True), dtype=np.float64)
 
 
+def _speaks(data: Snapshots) -> bool:
+    """Return whether anything the agent says differs between rows."""
+    said = np.nan_to_num(data.x[:, list(WORDS)], nan=-1.0)
+    return bool((np.ptp(said, axis=0) > 0).any())
+
+
 def cross_fit(
-    data: Snapshots, recipe: Recipe, *, k: int = 5, progress: Progress | None = None
-) -> Floats:
-    """Return out-of-fold scores, shape (n_rows,).
-
-    No row is scored by a booster that has seen a row of its group.
-    """
-    scores = np.empty(len(data))
+    data: Snapshots,
+    recipe: Recipe,
+    *,
+    k: int = 5,
+    progress: Progress | None = None,
+) -> Scores:
+    """Return out-of-fold scores: no row is scored by what has seen its group."""
     parts = list(splits(data.groups, k=k, seed=recipe.seed))
+    jobs = [_Fold(data.where(train), data.x[test], recipe) for train, test in parts]
+    found: list[tuple[Mask, Scores]] = []
+    # In processes, never in threads: boosters grown at once in threads share native
+    # state of LightGBM's, and a run of thousands of them has crashed the process.
+    with Pool(cores() if len(data) > _WORTH_PROCESSES else 1) as pool:
+        for (_, test), scores in zip(parts, pool.run(_grow, jobs), strict=True):
+            found.append((test, scores))
+            if progress is not None:
+                progress(f"grew boosters {len(found)} of {k} for out-of-fold scores")
+    joined: dict[str, Any] = {
+        part.name: _joined(found, part.name, len(data)) for part in fields(Scores)
+    }
+    return Scores(**joined)
 
-    # One after the other: boosters grown at once in threads share native state of
-    # LightGBM's, and a run of thousands of them has crashed the process.
-    for i, (train, test) in enumerate(parts, start=1):
-        scores[test] = score(fit(data.where(train), recipe), data.x[test])
-        if progress is not None:
-            progress(f"grew booster {i} of {k} for out-of-fold scores")
-    return scores
+
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """What one fold learns from, what it scores, and how."""
+
+    learned: Snapshots
+    scored: Floats
+    recipe: Recipe
+
+
+def _grow(fold: _Fold) -> Scores:
+    return Model.grown(fold.learned, fold.recipe).scores(fold.scored)
+
+
+def _joined(
+    found: Sequence[tuple[Mask, Scores]], name: str, n_rows: int
+) -> Floats | None:
+    parts = [(test, getattr(scores, name)) for test, scores in found]
+    # A fold in which the agent said nothing bounds nothing.
+    if all(part is None for _, part in parts):
+        return None
+    joined = np.full(n_rows, -_NO_FLOOR)
+    for test, part in parts:
+        if part is not None:
+            joined[test] = part
+    return joined
+
+
+def best_share(scores: Scores, data: Snapshots) -> float:
+    """Return the twin's weight with the least log-loss on out-of-fold scores."""
+
+    def loss(share: float) -> float:
+        z = scores.at(share)
+        return float(data.weight @ (np.logaddexp(0.0, z) - data.y * z))
+
+    return min(SHARES, key=loss)
 
 
 def describe(recipe: Recipe) -> Mapping[str, Any]:

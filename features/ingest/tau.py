@@ -82,6 +82,7 @@ def _record(run: Any) -> TaskRecord:
     facts = {
         "domain": fields.get("domain"),
         "channel": "chat",
+        "task_type": _type(fields),
         "agent_version": model,
         "model": model,
         "group": fields.get("group_key"),
@@ -94,6 +95,12 @@ def _record(run: Any) -> TaskRecord:
         outcomes=list(_outcomes(fields)),
         adjust=_adjusted,
     )
+
+
+def _type(run: Mapping[str, Any]) -> str | None:
+    """Return what the runs of one task of a benchmark have in common."""
+    task = identifier(run.get("task_id"))
+    return None if task is None else f"{run.get('benchmark', '')} {task}".strip()
 
 
 def _outcomes(run: Mapping[str, Any]) -> Iterator[Item]:

@@ -12,6 +12,7 @@ from features.signals import (
     confidence,
     contradiction,
     effort,
+    history,
     loops,
     sensitivity,
     sentiment,
@@ -35,6 +36,7 @@ SIGNALS: tuple[Signal, ...] = (
     *account.SIGNALS,
     *effort.SIGNALS,
     *agent.SIGNALS,
+    *history.SIGNALS,
 )
 NAMES: tuple[str, ...] = tuple(signal.name for signal in SIGNALS)
 

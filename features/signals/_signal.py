@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from features.aggregates import Aggregate
+from features.aggregates import Aggregate, leaves
+from features.sources import AGENT_WORDS, SELF_REPORTED
+
+Trust = Literal["observed", "agent_words", "self_reported"]
 
 
 class Group(StrEnum):
@@ -24,6 +27,7 @@ class Group(StrEnum):
     ACCOUNT = "account"
     EFFORT = "effort"
     AGENT = "agent"
+    HISTORY = "outcome history"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +49,6 @@ class Signal:
     direction : -1, 0 or 1
         1: more of it never lowers the risk; -1: never raises it; 0: no constraint.
         Becomes LightGBM's monotone constraint.
-    trust : {"observed", "self_reported"}
-        Self-reported values are the agent's word for it and may lie.
     """
 
     name: str
@@ -55,7 +57,18 @@ class Signal:
     group: Group
     aggregate: Aggregate
     direction: Literal[-1, 0, 1] = 0
-    trust: Literal["observed", "self_reported"] = "observed"
+
+    @property
+    def trust(self) -> Trust:
+        """How far the agent can make it say what it likes.
+
+        ``"self_reported"``: it is the agent's word for it. ``"agent_words"``: it
+        depends on the words the agent chose. ``"observed"``: on neither.
+        """
+        sources = {leaf.source for leaf in leaves(self.aggregate)}
+        if sources & SELF_REPORTED:
+            return "self_reported"
+        return "agent_words" if sources & AGENT_WORDS else "observed"
 
     def __str__(self) -> str:
         """Return the signal's line in a schema: what a change of it would change."""
@@ -68,7 +81,6 @@ class Signal:
 def catalogue(
     group: Group,
     *rows: tuple[str, str, str, Aggregate, Literal[-1, 0, 1]],
-    trust: Literal["observed", "self_reported"] = "observed",
 ) -> tuple[Signal, ...]:
     """Return the signals of `group`; a row is name, unit, doc, aggregate, direction."""
     return tuple(
@@ -79,7 +91,6 @@ def catalogue(
             group=group,
             aggregate=aggregate,
             direction=direction,
-            trust=trust,
         )
         for name, unit, doc, aggregate, direction in rows
     )

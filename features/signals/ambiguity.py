@@ -22,7 +22,6 @@ SIGNALS = (
             Last("interpretations"),
             1,
         ),
-        trust="self_reported",
     ),
     *catalogue(
         Group.AMBIGUITY,

@@ -42,5 +42,4 @@ SIGNALS = catalogue(
         Gap(Last("confidence"), Last("verifier")),
         0,
     ),
-    trust="self_reported",
 )

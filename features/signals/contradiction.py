@@ -109,6 +109,5 @@ _TOLD = catalogue(
         Last("untold_write"),
         0,
     ),
-    trust="self_reported",
 )
 SIGNALS = (*_OBSERVED, *_TOLD)

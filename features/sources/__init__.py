@@ -8,8 +8,8 @@ refer to; `features.sources._memory` says what.
 
 from __future__ import annotations
 
-from features.sources._names import SOURCES
+from features.sources._names import AGENT_WORDS, SELF_REPORTED, SOURCES
 from features.sources._reader import Reader
 from features.sources._tokens import key
 
-__all__ = ["SOURCES", "Reader", "key"]
+__all__ = ["AGENT_WORDS", "SELF_REPORTED", "SOURCES", "Reader", "key"]

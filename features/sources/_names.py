@@ -83,4 +83,42 @@ SOURCES: Mapping[str, str] = {
     "documents": "documents that a retrieval found",
     "tokens": "tokens in and out",
     "cost": "cost of a model call, in the log's currency",
+    "history_domain_rate": "needed share of the domain's earlier tasks",
+    "history_version_rate": "needed share of the agent version's earlier tasks",
+    "history_version_n": "labels of earlier tasks of this version in this domain",
+    "history_expected_rate": "needed share expected of this version with this type",
+    "history_type_rate": "needed share of the type's earlier tasks",
+    "history_type_excess": "that share, less what was expected of those tasks' agents",
+    "history_type_n": "labels of earlier tasks of the type",
+    "history_pair_rate": "needed share of this version's earlier tasks of the type",
 }
+
+# What the agent says of itself.
+SELF_REPORTED = frozenset({"confidence", "interpretations"})
+# What depends on the words it chooses. What it does, it does in the sight of others.
+AGENT_WORDS = frozenset(
+    {
+        "agent_words",
+        "agent_questions",
+        "agent_numbers",
+        "agent_hedges",
+        "agent_apologies",
+        "agent_refusals",
+        "agent_troubles",
+        "agent_closes",
+        "agent_offers",
+        "agent_identifiers",
+        "agent_echo",
+        "agent_news",
+        "agent_claims_done",
+        "agent_key",
+        "empty_claim",
+        "claim_after_failure",
+        "failure_passed_over",
+        "transfer_promise",
+        "idle_turn",
+        "idle_promise",
+        "untold_write",
+        "plan_hedges",
+    }
+)

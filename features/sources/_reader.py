@@ -12,6 +12,17 @@ from features.sources._tokens import leaves_of, tokens
 
 Values = dict[str, float]
 
+_RATES = (
+    "domain_rate",
+    "version_rate",
+    "version_n",
+    "expected_rate",
+    "type_rate",
+    "type_excess",
+    "type_n",
+    "pair_rate",
+)
+
 
 class Reader:
     """Reads one task's events in log order; see `SOURCES` for what it gives."""
@@ -29,6 +40,8 @@ class Reader:
         """
         if event.is_outcome:
             return {}
+        if event.kind == EventKind.HISTORY:
+            return _history(event)
         read = _BY_KIND.get(event.kind)
         if read is None:
             return {}
@@ -39,6 +52,11 @@ class Reader:
         if event.body.get("requestor") != "user":
             values.update(read(event, self._talk, self._work))
         return values
+
+
+def _history(event: AgentEvent) -> Values:
+    known = {name: event.body.get(name) for name in _RATES}
+    return {f"history_{name}": float(v) for name, v in known.items() if v is not None}
 
 
 def _plan(event: AgentEvent, _talk: Talk, _work: Work) -> Values:

@@ -1,9 +1,10 @@
 """ModelBundle: training's one value, as plain files; serving's only door to it.
 
-A bundle is a directory: booster.txt, calibrator.json, signals.json, certificates.json
-and manifest.json with the SHA-256 of each of the others. Nothing in it is a pickle, and
-no byte reaches LightGBM before its hash was checked: a broken model file does not raise
-there, it kills the process.
+A bundle is a directory: booster.txt, scorer.json, calibrator.json, sureness.json,
+signals.json, certificates.json, reference.json, where the agent's words are bounded
+floor.txt, and manifest.json with the SHA-256 of each of the others. Nothing in it is a
+pickle, and no byte reaches LightGBM before its hash was checked: a broken model file
+does not raise there, it kills the process.
 """
 
 from __future__ import annotations
@@ -11,23 +12,31 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import lightgbm
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from features.signals import NAMES, schema_lines
+from features.signals import NAMES, SIGNALS, schema_lines
 from training.bundle.calibrator import Calibrator
-from training.bundle.certificate import Certificate, Refusal
+from training.bundle.certificate import (
+    Certificate,
+    Refusal,
+    SegmentBy,
+    applicable,
+)
+from training.bundle.scorer import Scorer, Twin
+from training.bundle.sureness import Sureness
 
 __all__ = [
+    "ALLOWANCE",
     "FORMAT",
+    "WORDS",
     "BundleError",
     "Calibrator",
     "Certificate",
@@ -35,17 +44,31 @@ __all__ = [
     "ModelBundle",
     "Refusal",
     "SchemaMismatchError",
+    "Scorer",
+    "SegmentBy",
+    "Sureness",
+    "Twin",
     "now",
 ]
 
-FORMAT = "escalon.bundle/1"
+Floats = NDArray[np.float64]
+
+FORMAT = "escalon.bundle/2"
 _MANIFEST = "manifest.json"
 _BOOSTER = "booster.txt"
+_FLOOR = "floor.txt"
+_SCORER = "scorer.json"
 _CALIBRATOR = "calibrator.json"
+_SURENESS = "sureness.json"
 _SIGNALS = "signals.json"
 _CERTIFICATES = "certificates.json"
-_FACTS = frozenset({"version", "base"})
+_REFERENCE = "reference.json"
+_PLAIN = (_SCORER, _CALIBRATOR, _SURENESS, _SIGNALS, _CERTIFICATES, _REFERENCE)
 _STEPS = NAMES.index("steps")
+_EXPECTED = NAMES.index("history_expected_rate")
+# What an agent says can lower the score by so much and no more, log-odds.
+ALLOWANCE = 0.5
+WORDS = tuple(i for i, signal in enumerate(SIGNALS) if signal.trust != "observed")
 
 
 class BundleError(ValueError):
@@ -89,9 +112,11 @@ class ModelBundle:
 
     Attributes
     ----------
-    booster_text : str
-        The LightGBM model in its text format.
+    scorer : Scorer
+        Of all signals.
     calibrator : Calibrator
+    sureness : Sureness
+        How far the labels leave a risk open.
     certificate : Certificate
         Of all tasks.
     signals : tuple of str
@@ -100,33 +125,54 @@ class ModelBundle:
         Version, creation time, data fingerprint, training window, library versions.
     segments : tuple of Certificate
         Of parts of the tasks, one per segment that was asked for.
+    floor : Scorer or None
+        Of the signals that no word of the agent's changes. The score is never lower
+        than its score less `ALLOWANCE`, whatever the agent says. None where the
+        scorer reads nothing the agent says.
+    reference : mapping
+        What the signals were like in training, for `training.monitor.drift`.
     """
 
-    booster_text: str
+    scorer: Scorer
     calibrator: Calibrator
+    sureness: Sureness
     certificate: Certificate
     signals: tuple[str, ...]
     facts: Mapping[str, Any]
     segments: tuple[Certificate, ...] = ()
-
-    @cached_property
-    def _booster(self) -> lightgbm.Booster:
-        return lightgbm.Booster(model_str=self.booster_text)
+    floor: Scorer | None = None
+    reference: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
         """The bundle's name for people: when it was made and of what."""
         return str(self.facts["version"])
 
+    def certificate_for(self, facts: Mapping[str, str]) -> Certificate:
+        """Return the certificate of the task's segment, else that of all tasks.
+
+        Parameters
+        ----------
+        facts : Mapping of str to str
+            The task's `domain`, `agent_version` and `tier`, as far as known.
+        """
+        return applicable(self.certificate, self.segments, facts)
+
     def _files(self) -> dict[str, bytes]:
-        return {
-            _BOOSTER: self.booster_text.encode(),
+        floor = None if self.floor is None else self.floor.to_json()
+        certificates = [asdict(c) for c in (self.certificate, *self.segments)]
+        files = {
+            _BOOSTER: self.scorer.booster_text.encode(),
+            _SCORER: _json({"all": self.scorer.to_json(), "floor": floor}),
             _CALIBRATOR: _json(asdict(self.calibrator)),
+            _SURENESS: _json(asdict(self.sureness)),
             _SIGNALS: _json(list(self.signals)),
-            _CERTIFICATES: _json(
-                [asdict(c) for c in (self.certificate, *self.segments)]
-            ),
+            _CERTIFICATES: _json(certificates),
+            _REFERENCE: _json(dict(self.reference)),
         }
+        if self.floor is not None:
+            files[_FLOOR] = self.floor.booster_text.encode()
+        return files
 
     @cached_property
     def manifest(self) -> bytes:
@@ -158,61 +204,105 @@ class ModelBundle:
             If it was made for other signals than this version computes.
         """
         manifest = _manifest(path)
-        files = {
+        checked = {
             name: _checked(path, name, manifest["files"])
-            for name in (_BOOSTER, _CALIBRATOR, _SIGNALS, _CERTIFICATES)
+            for name in (_BOOSTER, *_PLAIN)
         }
-        _require_schema(path, orjson.loads(files[_SIGNALS]))
-        certificates = [Certificate.of(c) for c in orjson.loads(files[_CERTIFICATES])]
+        plain = {name: orjson.loads(checked[name]) for name in _PLAIN}
+        _require_schema(path, plain[_SIGNALS])
+        first, *others = map(Certificate.of, plain[_CERTIFICATES])
+        floor = plain[_SCORER]["floor"]
+        if floor is not None:
+            text = _checked(path, _FLOOR, manifest["files"]).decode()
+            floor = Scorer.of(text, floor)
         bundle = cls(
-            booster_text=files[_BOOSTER].decode(),
-            calibrator=Calibrator.of(orjson.loads(files[_CALIBRATOR])),
-            certificate=certificates[0],
-            segments=tuple(certificates[1:]),
-            signals=tuple(orjson.loads(files[_SIGNALS])),
+            scorer=Scorer.of(checked[_BOOSTER].decode(), plain[_SCORER]["all"]),
+            floor=floor,
+            calibrator=Calibrator.of(plain[_CALIBRATOR]),
+            sureness=Sureness.of(plain[_SURENESS]),
+            certificate=first,
+            segments=tuple(others),
+            signals=tuple(plain[_SIGNALS]),
+            reference=plain[_REFERENCE],
             facts=manifest["facts"],
         )
         # Its hash names the bundle, so it must be this one, byte for byte.
         _checked(path, _MANIFEST, {_MANIFEST: bundle.digest})
         return bundle
 
-    def score(self, signals: NDArray[np.float64]) -> float:
-        """Return the raw margin (log-odds) for signals of shape (n_signals,)."""
+    def scores(self, x: Floats, *, threads: int = 0) -> Floats:
+        """Return the score (log-odds) of each row of `x`, shape (n_rows, n_signals)."""
+        score = self.scorer.scores(x, threads=threads)
+        if self.floor is None:
+            return score
+        return np.maximum(score, self.floor.scores(x, threads=threads) - ALLOWANCE)
+
+    def score(self, signals: Floats) -> float:
+        """Return the score (log-odds) for signals of shape (n_signals,)."""
         # One thread: on a busy machine threads fight over a single row.
-        row = signals.reshape(1, -1)
-        return float(self._booster.predict(row, raw_score=True, num_threads=1)[0])
+        return float(self.scores(signals.reshape(1, -1), threads=1)[0])
 
-    def risk(self, signals: NDArray[np.float64]) -> float:
+    def risk(self, signals: Floats) -> float:
         """Return the calibrated risk in [0, 1] for signals of shape (n_signals,)."""
-        return self.calibrator.risk(self.score(signals), float(signals[_STEPS]))
+        return self.calibrator.risk(
+            self.score(signals), float(signals[_STEPS]), float(signals[_EXPECTED])
+        )
 
-    def risks(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def risks(self, x: Floats) -> Floats:
         """Return the risk of each row of `x`, shape (n_rows, n_signals)."""
-        score = np.asarray(self._booster.predict(x, raw_score=True))
-        return self.calibrator.risks(score, x[:, _STEPS])
+        return self.calibrator.risks(self.scores(x), x[:, _STEPS], x[:, _EXPECTED])
 
-    def explain(self, signals: NDArray[np.float64]) -> tuple[Contribution, ...]:
+    def between(self, signals: Floats) -> tuple[float, float]:
+        """Return between which risks the labels leave it open, see `Sureness`."""
+        low, high = self.sureness.between(np.array([self.score(signals)]))
+        return float(low[0]), float(high[0])
+
+    def explain(self, signals: Floats) -> tuple[Contribution, ...]:
         """Return what each signal adds to the score, largest first.
 
-        They and `base` add up to `score`. Computed by the booster's own TreeSHAP, some
-        thirty times the cost of a score: for decisions that someone will read.
+        They and `base` add up to `score`. Dear (TreeSHAP): for decisions that someone
+        will read.
         """
-        row = signals.reshape(1, -1)
-        parts = self._booster.predict(row, pred_contrib=True, num_threads=1)[0]
+        parts = self._parts(signals.reshape(1, -1))[0]
         found = [
             Contribution(signal=name, value=float(value), contribution=float(part))
-            for name, value, part in zip(NAMES, signals, parts[:-1], strict=True)
+            for name, value, part in zip(NAMES, signals, parts, strict=True)
         ]
         return tuple(sorted(found, key=lambda c: -abs(c.contribution)))
 
     @property
     def base(self) -> float:
         """The score before any signal has spoken (expected margin, log-odds)."""
-        return float(self.facts["base"])
+        return self.scorer.start
 
-    def contributions(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def contributions(self, x: Floats) -> Floats:
         """Return the contribution of each signal in each row of `x`, shape of `x`."""
-        return np.asarray(self._booster.predict(x, pred_contrib=True))[:, :-1]
+        return self._parts(x)
+
+    def _parts(self, x: Floats) -> Floats:
+        parts = self.scorer.contributions(x, threads=1 if len(x) == 1 else 0)
+        if self.floor is None:
+            return parts
+        lowest = self.floor.scores(x) - ALLOWANCE
+        held = self.scorer.scores(x) < lowest
+        if held.any():
+            parts[held] = self._parts_of_floor(x[held], parts[held])
+        return parts
+
+    def _parts_of_floor(self, x: Floats, unbounded: Floats) -> Floats:
+        """Return contributions where the agent's words would have said more.
+
+        What the words add then is what is left of the score, in proportion to what
+        they would have added.
+        """
+        parts = self.floor.contributions(x) if self.floor else unbounded
+        words = list(WORDS)
+        said = np.abs(unbounded[:, words]) + 1e-12
+        start = (self.floor or self.scorer).start
+        parts[:, words] += (start - ALLOWANCE - self.base) * (
+            said / said.sum(axis=1, keepdims=True)
+        )
+        return parts
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -229,11 +319,11 @@ def _manifest(path: Path) -> dict[str, Any]:
         msg = f"{path} must be of format {FORMAT}, found {found!r}; train it anew"
         raise BundleError(msg)
     facts, files = (manifest.get(name) for name in ("facts", "files"))
-    told = isinstance(facts, dict) and facts.keys() >= _FACTS
+    told = isinstance(facts, dict) and "version" in facts
     if not told or not isinstance(files, dict):
         msg = (
-            f"{path}: {_MANIFEST} must hold `files`, and `facts` with `base` and "
-            f"`version`, found {sorted(manifest)}; it was changed after it was "
+            f"{path}: {_MANIFEST} must hold `files`, and `facts` with `version`, "
+            f"found {sorted(manifest)}; it was changed after it was "
             "written, fetch it anew"
         )
         raise BundleError(msg)

@@ -10,10 +10,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrator:
-    """From score to risk: sigmoid(c + a z + b z²), by stage of the task.
+    """From score z to risk: sigmoid(c + a u + b v + d log-odds of what is expected).
+
+    (u, v) is (z, z²), or for beta calibration (log s, -log(1 - s)) with s = sigmoid z.
+    Coefficients depend on the stage of the task. The last term draws the risk to the
+    outcome history of the task's agent version and type: a segment that came up after
+    training is calibrated by its own labels as they come in.
 
     A parabola is followed on its rising side only and goes on level from its vertex:
     otherwise a signal that raises the score could lower the risk.
@@ -26,6 +33,10 @@ class Calibrator:
         Stage s holds steps up to edges[s]; the last stage has no edge.
     a, b, c : tuple of float
         One coefficient per stage, len(edges) + 1 each.
+    expected : float
+        d, >= 0.
+    is_beta : bool
+        Whether u and v are those of beta calibration.
     """
 
     kind: str
@@ -33,38 +44,68 @@ class Calibrator:
     a: tuple[float, ...]
     b: tuple[float, ...]
     c: tuple[float, ...]
+    expected: float = 0.0
+    is_beta: bool = False
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
         """Return the calibrator that its JSON form describes."""
-        return cls(
-            kind=stored["kind"],
-            edges=tuple(stored["edges"]),
-            a=tuple(stored["a"]),
-            b=tuple(stored["b"]),
-            c=tuple(stored["c"]),
-        )
+        known: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in stored.items()
+        }
+        return cls(**known)
 
-    def risk(self, score: float, steps: float) -> float:
-        """Return the calibrated risk of one score after `steps` events."""
+    def risk(self, score: float, steps: float, expected: float = math.nan) -> float:
+        """Return the calibrated risk of one score.
+
+        Parameters
+        ----------
+        score : float
+            Log-odds.
+        steps : float
+            Events so far.
+        expected : float in (0, 1)
+            Needed share of the task's kin; NaN where it has no history.
+        """
         stage = sum(steps > edge for edge in self.edges)
         a, b, c = self.a[stage], self.b[stage], self.c[stage]
-        if b != 0:
-            score = min(score, -a / (2 * b)) if b < 0 else max(score, -a / (2 * b))
-        z = c + (a + b * score) * score
+        if self.is_beta:
+            z = c - a * _softplus(-score) + b * _softplus(score)
+        else:
+            if b != 0:
+                vertex = -a / (2 * b)
+                score = min(score, vertex) if b < 0 else max(score, vertex)
+            z = c + (a + b * score) * score
+        if self.expected and not math.isnan(expected):
+            z += self.expected * math.log(expected / (1 - expected))
         # The two-sided form never overflows.
         return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
 
     def risks(
-        self, score: NDArray[np.float64], steps: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Return the same for many, shape of `score`."""
+        self, score: Floats, steps: Floats, expected: Floats | None = None
+    ) -> Floats:
+        """Return the same for many, each of shape (n_rows,)."""
         stage = np.searchsorted(self.edges, np.nan_to_num(steps), side="left")
         a, b, c = (np.array(x)[stage] for x in (self.a, self.b, self.c))
-        with np.errstate(over="ignore"):  # a vertex out of sight lies at infinity
-            vertex = np.divide(-a, 2 * b, out=np.zeros_like(b), where=b != 0)
-        score = np.where(b < 0, np.minimum(score, vertex), score)
-        score = np.where(b > 0, np.maximum(score, vertex), score)
-        z = c + (a + b * score) * score
+        if self.is_beta:
+            z = c - a * np.logaddexp(0, -score) + b * np.logaddexp(0, score)
+        else:
+            with np.errstate(over="ignore"):  # a vertex out of sight lies at infinity
+                vertex = np.divide(-a, 2 * b, out=np.zeros_like(b), where=b != 0)
+            score = np.where(b < 0, np.minimum(score, vertex), score)
+            score = np.where(b > 0, np.maximum(score, vertex), score)
+            z = c + (a + b * score) * score
+        if self.expected and expected is not None:
+            z = z + self.expected * log_odds(expected)
         tail = np.exp(-np.abs(z))
-        return np.where(z >= 0, 1 / (1 + tail), tail / (1 + tail))
+        return np.asarray(np.where(z >= 0, 1 / (1 + tail), tail / (1 + tail)))
+
+
+def log_odds(expected: Floats) -> Floats:
+    """Return the log-odds of a needed share, 0 where it is unknown."""
+    return np.asarray(np.nan_to_num(np.log(expected) - np.log1p(-expected)))
+
+
+def _softplus(z: float) -> float:
+    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
