@@ -17,7 +17,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 MOST_WEIGHT = 20.0
@@ -29,6 +29,7 @@ _PULL = 10.0
 _PULL_OF_TYPE = 3.0
 _FIRST_GUESS = 0.5
 _LEAST, _MOST = 0.01, 0.99
+_HEAD = 200  # characters
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _SAYS_NOTHING = frozenset(
     _WORD.findall(
@@ -56,6 +57,11 @@ def is_told(started: Mapping[str, Any], request: str, n_events: int) -> bool:
         Events of the task so far.
     """
     return bool(request or started.get("task_type")) or n_events >= PATIENCE
+
+
+def head_of(text: str) -> str:
+    """Return as much of what a user asked for as a task's type is found from."""
+    return " ".join(text.split())[:_HEAD]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,13 +177,18 @@ class OutcomeHistory:
         kin : Kin
             Where it names no type, one is found from the request's words.
         request : str
-            What the user asked for, as far as it is known.
+            What the user asked for, see `head_of`.
         """
+        declared = asdict(kin)
         if not kin.task_type and request:
             kin = replace(kin, task_type=self._types.find(request))
         stamp, expected = self._read(kin)
         self._begun[task_id] = _Stamped(_keys(kin), expected)
-        return {"task_type": kin.task_type, **stamp}
+        return {"task_type": kin.task_type, "kin": declared, **stamp}
+
+    def knows(self, task_id: str) -> bool:
+        """Return whether a task has begun."""
+        return task_id in self._begun
 
     def tell(self, task_id: str, *, needed: bool | None, propensity: float = 1) -> None:
         """Take in the label of a task that has begun; a later one replaces it.

@@ -6,8 +6,8 @@ by task in the order in which the tasks came, and no label is used before it was
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 
 from features.batch import events_table, starts_of
 from features.events import OUTCOME_KINDS, AgentEvent, EventKind
-from features.history import Kin, OutcomeHistory, is_told
-from training.labels import Label
+from features.history import Kin, OutcomeHistory, head_of, is_told
+from training.labels import Label, Statement, label_from, statements_of
 
 DELAY = 50  # tasks after which a label is known, where a log tells no time
 
@@ -66,7 +66,8 @@ def stamped(
         return events
     by_time = order is None and not any(b.is_made_up for b in beginnings)
     if by_time:
-        stamps = _by_time(sorted(beginnings, key=lambda b: b.at), labels)
+        in_order = sorted(beginnings, key=lambda b: b.at)
+        stamps = _by_time(in_order, statements_of(events))
     else:
         place = {task: i for i, task in enumerate(order or ())}
         ordered = sorted(beginnings, key=lambda b: place.get(b.task_id, len(place)))
@@ -90,17 +91,17 @@ def _stamp(history: OutcomeHistory, task: _Beginning) -> tuple[int, AgentEvent]:
 
 
 def _by_time(
-    tasks: Sequence[_Beginning], labels: Mapping[str, Label]
+    tasks: Sequence[_Beginning], statements: Iterable[Statement]
 ) -> Iterator[tuple[int, AgentEvent]]:
     history = OutcomeHistory()
-    known: list[tuple[datetime, str]] = []
+    known: defaultdict[str, list[Statement]] = defaultdict(list)
+    news = deque(sorted(statements, key=lambda said: said.at))
     for task in tasks:
-        while known and known[0][0] <= task.at:
-            _tell(history, labels[heapq.heappop(known)[1]])
+        while news and news[0].at <= task.at:
+            said = news.popleft()
+            known[said.task_id].append(said)
+            _tell(history, said.task_id, label_from(known[said.task_id]))
         yield _stamp(history, task)
-        label = labels.get(task.task_id)
-        if label is not None:
-            heapq.heappush(known, (label.matured_at, task.task_id))
 
 
 def _by_count(
@@ -109,14 +110,16 @@ def _by_count(
     history = OutcomeHistory()
     for i, task in enumerate(tasks):
         if i > delay:
-            known = labels.get(tasks[i - delay - 1].task_id)
-            if known is not None:
-                _tell(history, known)
+            earlier = tasks[i - delay - 1].task_id
+            _tell(history, earlier, labels.get(earlier))
         yield _stamp(history, task)
 
 
-def _tell(history: OutcomeHistory, label: Label) -> None:
-    history.tell(label.task_id, needed=label.needed, propensity=label.propensity)
+def _tell(history: OutcomeHistory, task_id: str, label: Label | None) -> None:
+    if label is None:
+        history.tell(task_id, needed=None)
+    else:
+        history.tell(task_id, needed=label.needed, propensity=label.propensity)
 
 
 def _beginnings(events: pa.Table) -> Iterator[_Beginning]:
@@ -159,11 +162,11 @@ def _beginning(
     request = ""
     for n, (kind, body) in enumerate(lines, start=1):
         if kind in OUTCOME_KINDS:
-            return None
+            continue
         if kind == EventKind.TASK_STARTED:
             started = body | started
         if kind in {EventKind.TASK_STARTED, EventKind.USER_MESSAGE}:
-            request = request or str(body.get("text") or "")
+            request = request or head_of(str(body.get("text") or ""))
         if is_told(started, request, n):
             return n, started, request, bool(body.get("at_synthetic"))
     return None

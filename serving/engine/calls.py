@@ -38,9 +38,9 @@ def check_from_agent(event: AgentEvent) -> None:
     Raises
     ------
     ContractError
-        If it says who owns the task, or judges the agent.
+        If it says who owns the task, how earlier ones ended, or judges the agent.
     """
-    if event.kind in _OURS | _VERDICTS:
+    if event.kind in _OURS | _VERDICTS | {EventKind.HISTORY}:
         raise ContractError(
             event_id=event.event_id,
             field="kind",

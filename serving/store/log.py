@@ -12,13 +12,13 @@ from typing import Any, Self
 import orjson
 
 from features.events import AgentEvent, EventKind
+from features.history import head_of
 from serving.policy import audit
 from serving.store.intake import Line
 from serving.store.sqlite import read_only
 from serving.store.transaction import Reader, Row, Transaction
 
 SALT_BYTES = 32
-_SHOWN_REQUEST = 200
 _FACTS = (
     "domain",
     "channel",
@@ -28,6 +28,8 @@ _FACTS = (
     "model",
     "account",
     "group",
+    "tenant",
+    "task_type",
 )
 
 LENGTH = """
@@ -178,7 +180,7 @@ def facts_after(
         if event.kind == EventKind.TASK_STARTED:
             known |= {k: event.body[k] for k in _FACTS if event.body.get(k) is not None}
         if event.kind in (EventKind.TASK_STARTED, EventKind.USER_MESSAGE):
-            words = " ".join(event.text.split())
+            words = head_of(event.text)
             if words and "request" not in known:
-                known["request"] = words[:_SHOWN_REQUEST]
+                known["request"] = words
     return known
