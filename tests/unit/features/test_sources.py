@@ -51,6 +51,11 @@ def result(text: str | None = "ok", **body: Any) -> dict[str, Any]:
 # --- what every event gives --------------------------------------------------
 
 
+RATES = tuple(
+    name.removeprefix("history_") for name in SOURCES if name.startswith("history_")
+)
+
+
 def test_sources_are_those_declared() -> None:
     """Between them the events of a full task give every declared source, no other."""
     log = [
@@ -63,6 +68,7 @@ def test_sources_are_those_declared() -> None:
         {"kind": "verifier", "score": 0.5},
         {"kind": "retrieval", "documents": []},
         {"kind": "usage", "tokens_in": 1, "cost": 1},
+        {"kind": "history"} | dict.fromkeys(RATES, 0.5),
         agent("It is done: 12", confidence={"value": 0.5}, interpretations=2),
         user("actually, no"),
     ]
@@ -492,5 +498,5 @@ def test_keys_are_whole_numbers_that_a_float_holds(value: Any) -> None:
 
 def test_kinds_that_say_nothing_of_a_task_are_read_all_the_same() -> None:
     """Every kind that is no outcome is read by itself without harm."""
-    for kind in set(EventKind) - OUTCOME_KINDS:
+    for kind in set(EventKind) - OUTCOME_KINDS - {EventKind.HISTORY}:
         assert read({"kind": str(kind), "tool": "x"})[0]["step"] == 1

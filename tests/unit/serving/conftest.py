@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,6 +57,12 @@ class FakeModel:
     base: float = -1.0
     is_broken: bool = False
     value: float = 0.1
+    segments: tuple[Threshold, ...] = ()
+
+    def certificate_for(self, facts: Mapping[str, str], /) -> Threshold:
+        """Return the threshold of the task's domain, if it has one of its own."""
+        own = (s for s in self.segments if s.segment == f"domain={facts['domain']}")
+        return next(own, self.certificate)
 
     def risk(self, _: NDArray[np.float64], /) -> float:
         """Return the risk, or fail."""
@@ -148,6 +154,14 @@ class Desk:
     def types(self) -> list[str]:
         """Return the types of all audit records."""
         return [record["type"] for record in self.records()]
+
+    def sent_events(self) -> int:
+        """Return how many events are kept, without the stamps of the service."""
+        with self.store.reading() as reader:
+            row = reader.one(
+                "SELECT count(*) AS n FROM event WHERE kind <> 'history'",
+            )
+        return 0 if row is None else int(row["n"])
 
     def count(self, table: str) -> int:
         """Return how many rows `table` has."""

@@ -27,7 +27,7 @@ def test_a_task_shows_owner_facts_and_last_decision(desk: Any) -> None:
     assert (task["owner"], task["epoch"]) == ({"kind": "agent", "id": "bot"}, 1)
     assert (task["request"], task["domain"]) == ("Where is my parcel?", "retail")
     assert task["account"] == {"id": "a-1", "value": 10.0, "tier": "gold"}
-    assert task["events"] == 2
+    assert task["events"] == 3  # with the stamp of its history
     assert task["decision"] == begun["decision"]
     assert (task["handoff_id"], task["message"], task["guidance"]) == (None,) * 3
 

@@ -62,6 +62,7 @@ def test_run_becomes_a_task_with_its_verdict_last(take: Take) -> None:
     assert landed.body("start") == {
         "domain": "retail",
         "channel": "chat",
+        "task_type": "tau2-bench 17",
         "agent_version": "m-1",
         "model": "m-1",
         "group": "retail:ann",
