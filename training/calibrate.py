@@ -27,7 +27,6 @@ STAGE_EDGES = (2, 4, 8, 16, 32)
 # in ten at 80 tasks takes a calibrator that makes calibrated scores worse.
 _CLEARLY = 1.5
 _MOST_BINS = 100
-_TASKS_PER_BIN = 20
 _NO_WEIGHT = 1e-9  # an empty bin joins its neighbours
 _RIDGE = 2.0  # pull of each coefficient to "leave the score as it is", in tasks
 
@@ -46,6 +45,8 @@ class Sample:
         Label 0 or 1; weights that add up to the number of tasks.
     expected : ndarray of float in (0, 1)
         Needed share of the task's kin; NaN where it has no history.
+    spoke : ndarray of bool
+        Whether the latest event is a message of the agent's.
     groups : ndarray of str
         Customer.
     """
@@ -55,6 +56,7 @@ class Sample:
     y: Floats
     weight: Floats
     expected: Floats
+    spoke: NDArray[np.bool_]
     groups: NDArray[np.str_]
 
     def where(self, rows: NDArray[np.bool_]) -> Sample:
@@ -103,7 +105,7 @@ KINDS = (
     ),
 )
 RAW = Calibrator(kind="raw", edges=(), a=(1.0,), b=(0.0,), c=(0.0,))
-_N_STAGES = len(STAGE_EDGES) + 1
+_N_STAGES = 2 * (len(STAGE_EDGES) + 1)
 
 
 def _basis(shape: Shape, score: Floats) -> list[Floats]:
@@ -130,6 +132,7 @@ def _design(kind: Kind, sample: Sample) -> Floats:
     columns = [first, second, one * is_line, expected]
     if kind.by_stage:
         stage = np.searchsorted(STAGE_EDGES, sample.steps, side="left")
+        stage = stage + sample.spoke * (len(STAGE_EDGES) + 1)
         member = stage[:, None] == np.arange(_N_STAGES)
         return np.column_stack([*columns, member * score[:, None], member])
     return np.column_stack(columns)
@@ -178,7 +181,9 @@ def fit(kind: Kind, sample: Sample) -> Calibrator:
 
 def _losses(calibrator: Calibrator, sample: Sample) -> Floats:
     """Return the weighted log-loss of each row, shape (n_rows,)."""
-    risk = calibrator.risks(sample.score, sample.steps, sample.expected)
+    risk = calibrator.risks(
+        sample.score, sample.steps, sample.expected, spoke=sample.spoke
+    )
     risk = risk.clip(1e-12, 1 - 1e-12)
     each = -np.where(sample.y > 0, np.log(risk), np.log1p(-risk))
     return np.asarray(sample.weight * each)
@@ -240,7 +245,9 @@ def sureness(sample: Sample, tasks: NDArray[np.str_], *, seed: int = 0) -> Suren
     score, y = sample.score[rows], sample.y[rows]
     total = np.bincount(np.unique(tasks, return_inverse=True)[1], sample.weight)
     weight = total * (len(total) / total.sum())
-    n_bins = max(1, min(_MOST_BINS, len(rows) // _TASKS_PER_BIN))
+    # As many bins as there are tasks, while they are few: a bin of twenty would look
+    # sure of its risk even if no other task were known.
+    n_bins = min(_MOST_BINS, len(rows))
     edges = np.unique(np.quantile(score, np.arange(1, n_bins) / n_bins))
     place = np.searchsorted(edges, score, side="right")
     every = np.arange(len(edges) + 1)

@@ -27,7 +27,8 @@ Progress = Callable[[str], None]
 # Weights of the twin that are tried.
 SHARES = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)
 _FEWEST_ROWS = 5
-_ROWS_TO_CHOOSE = 12_000
+_SIGNALS_OF_TREE = 12.0
+_ROWS_TO_CHOOSE = 20_000
 _FOLDS_TO_CHOOSE = 3
 _WORTH_PROCESSES = 20_000  # rows; below, starting them takes longer
 _NO_FLOOR = 1e9  # log-odds; a true infinity times a weight of nothing is no number
@@ -99,10 +100,14 @@ class Recipe:
         """Return how many rows of each of `n_tasks` tasks to learn from."""
         return max(_FEWEST_ROWS, min(self.rows_of_task, _MOST_ROWS // n_tasks))
 
-    def scaled_to(self, n_rows: int) -> Recipe:
-        """Return the recipe with leaves that a small data set can still fill."""
+    def scaled_to(self, n_rows: int, n_signals: int) -> Recipe:
+        """Return the recipe with leaves that a small data set can still fill.
+
+        And with enough signals for each tree, where only `n_signals` say anything.
+        """
         least = min(self.least_in_leaf, max(5, n_rows // 100))
-        return replace(self, least_in_leaf=least)
+        share = min(1.0, max(self.share_of_signals, _SIGNALS_OF_TREE / n_signals))
+        return replace(self, least_in_leaf=least, share_of_signals=share)
 
 
 def fit(
@@ -124,7 +129,9 @@ def fit(
     table = lightgbm.Dataset(
         x, data.y, weight=weight, feature_name=list(NAMES), free_raw_data=True
     )
-    scaled = recipe.scaled_to(len(data))
+    known = np.nan_to_num(x, nan=-np.inf)
+    n_signals = int((known.max(axis=0) > known.min(axis=0)).sum())
+    scaled = recipe.scaled_to(len(data), max(n_signals, 1))
     return lightgbm.train(scaled.parameters(), table, num_boost_round=scaled.rounds)
 
 
@@ -198,19 +205,34 @@ def chosen(data: Snapshots, recipe: Recipe) -> Recipe:
     """Return the recipe with all that it leaves open decided, by grouped folds."""
     if recipe.random_cuts is not None:
         return recipe
-    few = data.thinned(max(1, _ROWS_TO_CHOOSE // data.n_tasks))
+    few = _some_groups(data, most=_ROWS_TO_CHOOSE, seed=recipe.seed)
     candidates = [replace(recipe, random_cuts=at_random) for at_random in (True, False)]
     return min(candidates, key=lambda one: loss_out_of_fold(few, one))
 
 
+def _some_groups(data: Snapshots, *, most: int, seed: int) -> Snapshots:
+    """Return whole groups, drawn by `seed`, with about `most` rows between them."""
+    names, group = np.unique(data.groups, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    rows = np.cumsum(np.bincount(group)[order])
+    kept = order[: max(_FOLDS_TO_CHOOSE, int(np.searchsorted(rows, most)))]
+    return data.where(np.isin(group, kept))
+
+
 def loss_out_of_fold(data: Snapshots, recipe: Recipe) -> float:
-    """Return the mean log-loss of boosters on groups they have not seen."""
-    total = 0.0
+    """Return the mean log-loss of boosters on groups they have not seen.
+
+    Half of it is that of every step, half that of the end of the task: a recipe must
+    serve both.
+    """
+    loss = np.empty(len(data))
     for train, test in splits(data.groups, k=_FOLDS_TO_CHOOSE, seed=recipe.seed):
         z = score(fit(data.where(train), recipe), data.x[test])
-        each = np.logaddexp(0.0, z) - data.y[test] * z
-        total += float(data.weight[test] @ each)
-    return total / float(data.weight.sum())
+        loss[test] = np.logaddexp(0.0, z) - data.y[test] * z
+    total = np.add.reduceat(data.weight, data.starts)
+    every_step = float(np.average(loss, weights=data.weight))
+    end = float(np.average(loss[data.is_last], weights=total))
+    return (every_step + end) / 2
 
 
 def score(booster: lightgbm.Booster, x: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import optuna
@@ -40,7 +41,10 @@ def search(
         progress(f"tried recipe {trial.number + 1} of {trials}: log-loss {found:.4f}")
         return found
 
-    study.optimize(objective, n_trials=trials)
+    with warnings.catch_warnings():
+        # A search may begin where it would not go by itself.
+        warnings.filterwarnings("ignore", "Fixed parameter .* is out of range")
+        study.optimize(objective, n_trials=trials)
     return _made(study.best_params, recipe)
 
 

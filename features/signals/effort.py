@@ -80,6 +80,13 @@ SIGNALS = catalogue(
         0,
     ),
     (
+        "since_agent_message",
+        "count",
+        "Events since the agent's latest message",
+        SinceLast("agent_message"),
+        0,
+    ),
+    (
         "calls_per_write",
         "ratio",
         "Tool calls per change made",

@@ -66,6 +66,7 @@ _REFERENCE = "reference.json"
 _PLAIN = (_SCORER, _CALIBRATOR, _SURENESS, _SIGNALS, _CERTIFICATES, _REFERENCE)
 _STEPS = NAMES.index("steps")
 _EXPECTED = NAMES.index("history_expected_rate")
+_SPOKE = NAMES.index("since_agent_message")
 # What an agent says can lower the score by so much and no more, log-odds.
 ALLOWANCE = 0.5
 WORDS = tuple(i for i, signal in enumerate(SIGNALS) if signal.trust != "observed")
@@ -245,12 +246,17 @@ class ModelBundle:
     def risk(self, signals: Floats) -> float:
         """Return the calibrated risk in [0, 1] for signals of shape (n_signals,)."""
         return self.calibrator.risk(
-            self.score(signals), float(signals[_STEPS]), float(signals[_EXPECTED])
+            self.score(signals),
+            float(signals[_STEPS]),
+            float(signals[_EXPECTED]),
+            spoke=bool(signals[_SPOKE] == 0),
         )
 
     def risks(self, x: Floats) -> Floats:
         """Return the risk of each row of `x`, shape (n_rows, n_signals)."""
-        return self.calibrator.risks(self.scores(x), x[:, _STEPS], x[:, _EXPECTED])
+        return self.calibrator.risks(
+            self.scores(x), x[:, _STEPS], x[:, _EXPECTED], spoke=x[:, _SPOKE] == 0
+        )
 
     def between(self, signals: Floats) -> tuple[float, float]:
         """Return between which risks the labels leave it open, see `Sureness`."""

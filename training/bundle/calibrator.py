@@ -12,15 +12,19 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+_LEAST = 0.01  # needed share: none and all are no certainty
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrator:
     """From score z to risk: sigmoid(c + a u + b v + d log-odds of what is expected).
 
     (u, v) is (z, z²), or for beta calibration (log s, -log(1 - s)) with s = sigmoid z.
-    Coefficients depend on the stage of the task. The last term draws the risk to the
-    outcome history of the task's agent version and type: a segment that came up after
-    training is calibrated by its own labels as they come in.
+    Coefficients depend on the stage of the task: how many events there were, and
+    whether the agent has just spoken, as it has when it gives its answer. The last
+    term draws the risk to the outcome history of the task's agent version and type: a
+    segment that came up after training is calibrated by its own labels as they come
+    in.
 
     A parabola is followed on its rising side only and goes on level from its vertex:
     otherwise a signal that raises the score could lower the risk.
@@ -32,7 +36,8 @@ class Calibrator:
     edges : tuple of int
         Stage s holds steps up to edges[s]; the last stage has no edge.
     a, b, c : tuple of float
-        One coefficient per stage, len(edges) + 1 each.
+        One coefficient per stage, n = len(edges) + 1 each; 2 n where it matters
+        whether the agent has just spoken, those for when it has coming second.
     expected : float
         d, >= 0.
     is_beta : bool
@@ -56,7 +61,20 @@ class Calibrator:
         }
         return cls(**known)
 
-    def risk(self, score: float, steps: float, expected: float = math.nan) -> float:
+    def stage(self, steps: Floats, spoke: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return the stage of each row, the place of its coefficients."""
+        n = len(self.edges) + 1
+        stage = np.searchsorted(self.edges, np.nan_to_num(steps), side="left")
+        return np.asarray(stage + n * spoke if len(self.a) > n else stage)
+
+    def risk(
+        self,
+        score: float,
+        steps: float,
+        expected: float = math.nan,
+        *,
+        spoke: bool = False,
+    ) -> float:
         """Return the calibrated risk of one score.
 
         Parameters
@@ -67,8 +85,12 @@ class Calibrator:
             Events so far.
         expected : float in (0, 1)
             Needed share of the task's kin; NaN where it has no history.
+        spoke : bool
+            Whether the latest event is a message of the agent's.
         """
+        n = len(self.edges) + 1
         stage = sum(steps > edge for edge in self.edges)
+        stage += n * (spoke and len(self.a) > n)
         a, b, c = self.a[stage], self.b[stage], self.c[stage]
         if self.is_beta:
             z = c - a * _softplus(-score) + b * _softplus(score)
@@ -78,15 +100,22 @@ class Calibrator:
                 score = min(score, vertex) if b < 0 else max(score, vertex)
             z = c + (a + b * score) * score
         if self.expected and not math.isnan(expected):
-            z += self.expected * math.log(expected / (1 - expected))
+            share = min(max(expected, _LEAST), 1 - _LEAST)
+            z += self.expected * math.log(share / (1 - share))
         # The two-sided form never overflows.
         return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
 
     def risks(
-        self, score: Floats, steps: Floats, expected: Floats | None = None
+        self,
+        score: Floats,
+        steps: Floats,
+        expected: Floats | None = None,
+        *,
+        spoke: NDArray[np.bool_] | None = None,
     ) -> Floats:
         """Return the same for many, each of shape (n_rows,)."""
-        stage = np.searchsorted(self.edges, np.nan_to_num(steps), side="left")
+        said = np.zeros(len(score), dtype=bool) if spoke is None else spoke
+        stage = self.stage(steps, said)
         a, b, c = (np.array(x)[stage] for x in (self.a, self.b, self.c))
         if self.is_beta:
             z = c - a * np.logaddexp(0, -score) + b * np.logaddexp(0, score)
@@ -104,7 +133,8 @@ class Calibrator:
 
 def log_odds(expected: Floats) -> Floats:
     """Return the log-odds of a needed share, 0 where it is unknown."""
-    return np.asarray(np.nan_to_num(np.log(expected) - np.log1p(-expected)))
+    share = np.clip(expected, _LEAST, 1 - _LEAST)
+    return np.asarray(np.nan_to_num(np.log(share / (1 - share))))
 
 
 def _softplus(z: float) -> float:
