@@ -28,7 +28,6 @@ from serving.policy.rules import Policy
 from training.dataset import Snapshots, snapshots, splits
 from training.evaluate import evaluate
 from training.evaluate.baselines import last_confidence
-from training.evaluate.decisions import Costs as ReportCosts
 from training.labels import labels_of
 from training.simulate import Costs, SimulatedTask, World, expected_cost, optimal_cost
 from training.train import Order, fit_bundle
@@ -139,7 +138,7 @@ def _cheapest(peaks: Floats, needed: Floats, costs: Costs) -> float:
 
 def _world_of(seed: int, *, n: int) -> tuple[float, float]:
     """Return our regret over the best fixed rule's, and ECE against the truth."""
-    costs = Costs(review=ReportCosts().review, miss=ReportCosts().miss, fixable=0.8)
+    costs = Costs()
     tasks = list(World(seed=seed).tasks(2 * n))
     learn, _ = _rows(tasks[:n])
     fresh, _ = _rows(tasks[n:])

@@ -19,6 +19,8 @@ import pyarrow as pa
 from escalon.learning import MISTAKES, costs_of, order_for
 from escalon.live import Played, ServiceError, play
 from escalon.logs import read_sources
+from escalon.promoting import Asked as Promotion
+from escalon.promoting import GateError, decide
 from escalon.terminal import fail, mistakes, out, print_pairs, progress
 from features import batch, ingest
 from features.events import AgentEvent
@@ -61,8 +63,8 @@ def run(asked: Asked, *, home: Path, mlruns: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
     log = _own_log(asked.data, home) if asked.data else _simulated(asked.tasks, home)
     trained, version = _learn(log, mlruns, asked.alpha)
-    Registry(mlruns).promote(version.number)
-    model = Registry(mlruns).fetch(version.uri, home / "model")
+    red = _promote(version, home, mlruns)
+    model = home / "model"
     settings = Settings.load(
         store=home / "escalon.db", model=model, port=_free_port(asked.port)
     )
@@ -70,6 +72,7 @@ def run(asked: Asked, *, home: Path, mlruns: Path) -> None:
         settings,
         log,
         (trained, version),
+        red=red,
         runs=Registry(mlruns).tracking_uri,
         once=asked.once,
         began=began,
@@ -117,6 +120,23 @@ def _learn(log: _Log, mlruns: Path, alpha: float) -> tuple[Trained, Version]:
         return trained, Registry(mlruns).log(trained, asked)
 
 
+def _promote(version: Version, home: Path, mlruns: Path) -> tuple[str, ...]:
+    """Make the version champion; return the codes of its red gates.
+
+    A demo goes on whatever they say, and tells it.
+    """
+    with mistakes(*MISTAKES, GateError), progress() as tell:
+        tell("running the release gates")
+        gates, _ = decide(
+            Registry(mlruns),
+            version,
+            Promotion(events=(home / "events.parquet",), reason="a demo", refit=False),
+            into=home / "model",
+            tell=tell,
+        )
+    return tuple(gate.code for gate in gates if gate.blocks)
+
+
 def _free_port(wanted: int) -> int:
     """Return `wanted`, or a free port where somebody else listens on it."""
     with socket.socket() as probe:
@@ -133,6 +153,7 @@ def _serve(
     log: _Log,
     model: tuple[Trained, Version],
     *,
+    red: tuple[str, ...],
     runs: str,
     once: bool,
     began: float,
@@ -150,7 +171,7 @@ def _serve(
             tell("playing live tasks through HTTP")
             played = play(client, log.live, until=_enough)
             queues = client.get("/v1/queues").json()["queues"]
-        _report(log, model, played, queues)
+        _report(log, model, played, queues, red=red)
         _addresses(server.url, played, runs, time.monotonic() - began)
         if not once:
             out.print("Press Ctrl-C to stop.", style="dim")
@@ -170,6 +191,8 @@ def _report(
     model: tuple[Trained, Version],
     played: Played,
     queues: list[dict[str, Any]],
+    *,
+    red: tuple[str, ...],
 ) -> None:
     trained, version = model
     found = summary(trained)
@@ -187,6 +210,7 @@ def _report(
             ("calibration error, end", found["end_of_task.ece_debiased"]),
             ("certificate", certificate.reason),
             ("other bounds would cost", costs_of(trained)),
+            ("release gates", f"red: {', '.join(red)}" if red else "none blocks"),
             ("played live", f"{played.tasks} tasks, {played.steps} decisions"),
             ("handed over", f"{len(played.handed_over)} tasks"),
             ("decision latency", f"{median:.1f} ms median, {worst:.1f} ms p99"),

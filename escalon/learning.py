@@ -1,7 +1,8 @@
-"""`escalon train | evaluate | promote | card`: from events to a model in use."""
+"""`escalon train | evaluate`: from events to a model in use."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,10 +17,10 @@ from features import batch
 from serving.policy.rules import Policy, PolicyError
 from serving.store.log import read_log
 from serving.store.transaction import StoreError
-from training.bundle import BundleError, ModelBundle
+from training.bundle import BundleError, Certificate, ModelBundle, SegmentBy
 from training.certify import CertificateError
+from training.costs import Costs
 from training.dataset import TooFewLabelsError, snapshots
-from training.evaluate.decisions import Costs
 from training.labels import labels_of
 from training.model import Recipe
 from training.registry import Registry, RegistryError, Version
@@ -47,14 +48,14 @@ def gather(events: list[Path], store: Path | None) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _costs(policy: Policy) -> Costs:
-    costs = policy.costs
-    return Costs(review=costs.review, miss=costs.miss, fixable=costs.fixable)
+def costs_in(policy: Policy) -> Costs:
+    """Return the prices of a policy as training knows them."""
+    return Costs(**policy.costs.model_dump())
 
 
 def order_for(policy: Policy, **asked: Any) -> Order:
     """Return the order of a training under `policy`."""
-    return Order(rules=fired(policy), costs=_costs(policy), **asked)
+    return Order(rules=fired(policy), costs=costs_in(policy), **asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,7 @@ class Asked:
     delta: float
     seed: int
     policy: Path | None
+    by: str | None = None
 
 
 def train_model(
@@ -77,13 +79,40 @@ def train_model(
             policy_at(asked.policy),
             alpha=asked.alpha,
             delta=asked.delta,
+            by=segment_by(asked.by),
             recipe=Recipe(seed=asked.seed),
             progress=tell,
         )
         trained = train(gather(events, asked.store), order)
         tell("registering with MLflow")
-        version = Registry(mlruns).log(trained, order)
+        registry = Registry(mlruns)
+        version = registry.log(trained, order)
+        registry.keep(version.number, "sources.json", _sources(events, asked.store))
     _print_trained(trained, version, as_json=as_json)
+
+
+def _sources(events: list[Path], store: Path | None) -> dict[str, Any]:
+    """Return where the tasks of a training lie, for who asks for them later."""
+    return {
+        "events": [str(path.resolve()) for path in events],
+        "store": None if store is None else str(store.resolve()),
+    }
+
+
+def segment_by(text: str | None) -> SegmentBy | None:
+    """Return what tasks are parted by; exits where it is not one of the three."""
+    if text is None:
+        return None
+    try:
+        return SegmentBy(text)
+    except ValueError as error:
+        msg = f"--by must be one of {', '.join(SegmentBy)}, found {text!r}"
+        raise fail(msg) from error
+
+
+def segment_rows(segments: Sequence[Certificate]) -> list[tuple[str, str]]:
+    """Return what each segment is promised, as pairs to print."""
+    return [(one.segment, one.reason) for one in segments]
 
 
 def costs_of(trained: Trained) -> str:
@@ -103,6 +132,7 @@ def _print_trained(trained: Trained, version: Version, *, as_json: bool) -> None
                 "model": version.uri,
                 "metrics": summary(trained),
                 "certificate": certificate,
+                "segments": trained.bundle.segments,
                 "other_bounds": trained.others,
                 "label_sources": trained.label_sources,
             }
@@ -111,6 +141,7 @@ def _print_trained(trained: Trained, version: Version, *, as_json: bool) -> None
     out.print(version.uri)
     print_pairs("On customers set aside (95 % intervals)", [*summary(trained).items()])
     rows = [("certified", certificate.reason), ("other bounds", costs_of(trained))]
+    rows += segment_rows(trained.bundle.segments)
     print_pairs("Certificate", rows)
     out.print(f"next: escalon promote {version.number}", style="dim")
 
@@ -134,7 +165,7 @@ def evaluate_model(
         tell(f"evaluating on {data.n_tasks} tasks")
         rules = policy_at(policy)
         found = evaluate_bundle(
-            ModelBundle.load(folder), data, rules=fired(rules), costs=_costs(rules)
+            ModelBundle.load(folder), data, rules=fired(rules), costs=costs_in(rules)
         ).to_json()
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
@@ -157,21 +188,3 @@ def _print_report(model: str, found: dict[str, Any]) -> None:
     ]
     decided = [(name, found[name]) for name in _DECIDED]
     print_pairs(f"{model} on {found['n_tasks']} tasks", [*scores, *decided])
-
-
-def promote(version: str, *, into: Path, mlruns: Path) -> None:
-    """Make a version `champion` and put its bundle where the service reads it."""
-    with mistakes(*MISTAKES):
-        registry = Registry(mlruns)
-        found = registry.promote(version)
-        folder = registry.fetch(found.uri, into)
-    print_pairs("Promoted", [("champion", found.uri), ("bundle", folder)])
-
-
-def write_card(version: str, *, into: Path, mlruns: Path) -> None:
-    """Write the model card of a version."""
-    with mistakes(*MISTAKES):
-        registry = Registry(mlruns)
-        found = registry.find(version)
-        page = registry.card_of(found, into / f"version-{found.number}")
-    print_pairs("Card", [("model", found.uri), ("open", page)])

@@ -28,6 +28,12 @@ _ALIKE = 0.45
 _PULL = 10.0
 _PULL_OF_TYPE = 3.0
 _FIRST_GUESS = 0.5
+# Rates say little while few labels are in, and more and more as they come. A model, and
+# a certificate, made in that time would not hold later. So history is unknown until it
+# has begun to settle, and what more labels can add to it is bounded.
+_SETTLED = 200.0  # labels of all tasks from which on rates are known
+_KNOWN = 20.0  # labels of a domain, or a version, from which on its rate is
+_ENOUGH = 10.0  # times the pull: labels beyond which more add nothing
 _LEAST, _MOST = 0.01, 0.99
 _HEAD = 200  # characters
 _WORD = re.compile(r"[^\W\d_]{3,}")
@@ -99,7 +105,14 @@ class _Tally:
     n: float = 0.0
 
     def rate(self, parent: float, pull: float) -> float:
-        return (self.needed + pull * parent) / (self.n + pull)
+        """Return the share of "needed", drawn to `parent` as if by `pull` labels."""
+        n = self.counted(pull)
+        own = self.needed / self.n if self.n > 0 else 0.0
+        return (n * own + pull * parent) / (n + pull)
+
+    def counted(self, pull: float) -> float:
+        """Return how many labels count: beyond ten times the pull no more do."""
+        return min(max(self.n, 0.0), _ENOUGH * pull)
 
 
 @dataclass(slots=True)
@@ -230,19 +243,25 @@ class OutcomeHistory:
         of_domain = domain.rate(overall, _PULL)
         of_version = version.rate(overall, _PULL)
         expected = both.rate(of_domain, _PULL)
-        beyond = excess.needed / (excess.n + _PULL_OF_TYPE)
+        beyond = excess.rate(0.0, _PULL_OF_TYPE)
         likely = min(max(expected + beyond, _LEAST), _MOST)
-        is_known = bool(kin.task_type)
-        return {
-            "domain_rate": of_domain,
-            "version_rate": of_version,
-            "version_n": both.n,
+        if every.n < _SETTLED:
+            return {}, expected
+        stamp: dict[str, float | None] = {
+            "domain_rate": of_domain if domain.n >= _KNOWN else None,
+            "version_rate": of_version if version.n >= _KNOWN else None,
+            "cell_rate": expected if both.n >= _KNOWN else None,
+            "cell_n": both.counted(_PULL),
             "expected_rate": likely,
-            "type_rate": kind.rate(expected, _PULL_OF_TYPE) if is_known else None,
-            "type_excess": beyond if is_known else None,
-            "type_n": kind.n if is_known else None,
-            "pair_rate": pair.rate(likely, _PULL_OF_TYPE) if is_known else None,
-        }, expected
+        }
+        if kin.task_type:
+            stamp |= {
+                "type_n": kind.counted(_PULL_OF_TYPE),
+                "type_rate": kind.rate(expected, _PULL_OF_TYPE),
+                "type_excess": beyond,
+                "pair_rate": pair.rate(likely, _PULL_OF_TYPE),
+            }
+        return stamp, expected
 
 
 def _keys(kin: Kin) -> tuple[tuple[str, ...], ...]:

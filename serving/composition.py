@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from serving.api.app import make_api
@@ -18,6 +18,7 @@ from serving.console.pages import make_console
 from serving.door import Receive, Scope, Send, check_host, send_problem
 from serving.engine import Engine
 from serving.engine.models import DirectoryModel, ModelSource
+from serving.engine.watch import Rounds
 from serving.policy.rules import Policy, PolicyError
 from serving.settings import Settings
 from serving.store.sqlite import SqliteStore
@@ -62,8 +63,21 @@ def engine_of(settings: Settings) -> Iterator[tuple[Engine, ModelSource]]:
         If the store cannot be opened for writing.
     """
     policy, model = policy_of(settings), model_of(settings)
-    with contextlib.closing(SqliteStore(settings.store)) as store:
-        yield Engine(store, policy, model, now, settings.key()), model
+    with contextlib.ExitStack() as opened:
+        store = opened.enter_context(contextlib.closing(SqliteStore(settings.store)))
+        engine = Engine(
+            store,
+            policy,
+            model,
+            now,
+            settings.key(),
+            matures=timedelta(days=settings.monitor_maturity_days),
+        )
+        if settings.monitor_seconds > 0:
+            rounds = Rounds(engine.monitors.watcher, every=settings.monitor_seconds)
+            opened.enter_context(contextlib.closing(rounds))
+            rounds.start()
+        yield engine, model
 
 
 class Application:

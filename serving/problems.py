@@ -14,11 +14,15 @@ class ProblemType(Enum):
     MALFORMED_REQUEST = ("malformed-request", 422, "The request cannot be used")
     UNKNOWN_TASK = ("unknown-task", 404, "No such task")
     UNKNOWN_HANDOFF = ("unknown-handoff", 404, "No such handoff")
+    UNKNOWN_ALARM = ("unknown-alarm", 404, "No such alarm")
     NO_SUCH_QUEUE = ("no-such-queue", 404, "No such queue")
     STALE_EPOCH = ("stale-epoch", 409, "The agent does not own this task")
     ALREADY_CLAIMED = ("already-claimed", 409, "Somebody else has it")
+    ALREADY_CLEARED = ("already-cleared", 409, "Somebody has cleared it")
     ILLEGAL_TRANSITION = ("illegal-transition", 409, "Not possible in this state")
     EVENT_CONFLICT = ("event-conflict", 409, "The event was sent before, and differed")
+    NOT_DUE = ("not-due", 409, "No review of this task is due")
+    WRONG_REVIEWER = ("wrong-reviewer", 403, "Somebody else must judge this task")
     NOT_A_MEMBER = ("not-a-member", 403, "Only members of the queue may do this")
 
     def __init__(self, slug: str, status: int, title: str) -> None:

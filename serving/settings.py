@@ -74,6 +74,12 @@ class Settings(BaseSettings):
         the store, readable by the owner only.
     console : bool
         Whether the pages for people are served under ``/console``.
+    monitor_seconds : float
+        Time between two looks of the monitors, in s; 0: they do not run here
+        (``escalon monitor`` still can).
+    monitor_maturity_days : float
+        How long after its last decision the labels of a task are waited for, in days,
+        before monitors count it.
     workers : int
         Processes. The embedded store has one writer, so it is 1.
     max_body_bytes, max_events
@@ -92,6 +98,8 @@ class Settings(BaseSettings):
     hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
     secret: SecretStr = SecretStr("")
     console: bool = True
+    monitor_seconds: Annotated[float, Field(ge=0)] = 300.0
+    monitor_maturity_days: Annotated[float, Field(ge=0, le=365)] = 7.0
     workers: Annotated[int, Field(ge=1)] = 1
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
     max_events: Annotated[int, Field(ge=1)] = 1_000

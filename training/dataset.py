@@ -103,9 +103,13 @@ class Snapshots:
                 np.linspace(0, length - 1, min(most, length)).round().astype(np.int64)
             )
             middles = (places[1:] + places[:-1] + 1) / 2
-            share = np.diff(np.concatenate([[0.0], middles, [float(length)]]))
+            ends = np.concatenate([[0.0], middles, [float(length)]])
+            # Rows that were thinned before differ in weight.
+            until = np.append(0.0, np.cumsum(self.weight[start : start + length]))
             kept.append(start + places)
-            weights.append(share * self.weight[start])
+            weights.append(np.diff(np.interp(ends, np.arange(length + 1), until)))
+        if not kept:
+            return self
         rows = np.concatenate(kept)
         chosen = {f.name: getattr(self, f.name)[rows] for f in fields(self)}
         return type(self)(**(chosen | {"weight": np.concatenate(weights)}))
@@ -193,7 +197,9 @@ def snapshots(
 def _decided_at(events: pa.Table) -> Mask:
     """Return at which events the service decides: not between one and its stamp."""
     is_stamp = pc.equal(events["kind"], str(EventKind.HISTORY)).to_numpy()
-    return ~np.append(is_stamp[1:], False)[: len(is_stamp)]
+    task_ids = events["task_id"].to_numpy(zero_copy_only=False)
+    follows = is_stamp[1:] & (task_ids[1:] == task_ids[:-1])
+    return ~np.append(follows, np.zeros(1, dtype=bool))
 
 
 def folds(groups: NDArray[np.str_], *, k: int, seed: int) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from features.batch.workers import Pool, cores
 from features.signals import NAMES, SIGNALS
 from training import twin
-from training.bundle import ALLOWANCE, WORDS, Scorer
+from training.bundle import MOST_SAID, WORDS, Scorer
 from training.dataset import Snapshots, splits
 
 Floats = NDArray[np.float64]
@@ -31,7 +31,6 @@ _SIGNALS_OF_TREE = 12.0
 _ROWS_TO_CHOOSE = 20_000
 _FOLDS_TO_CHOOSE = 3
 _WORTH_PROCESSES = 20_000  # rows; below, starting them takes longer
-_NO_FLOOR = 1e9  # log-odds; a true infinity times a weight of nothing is no number
 _MOST_ROWS = 100_000
 
 
@@ -143,22 +142,20 @@ class Scores:
     ----------
     booster, twin : ndarray
         On all signals.
-    floor, floor_twin : ndarray or None
-        On those that no word of the agent's changes; None where words say nothing.
+    floor, floor_twin : ndarray
+        On those that no word of the agent's changes; the same where words say nothing.
     """
 
     booster: Floats
     twin: Floats
-    floor: Floats | None
-    floor_twin: Floats | None
+    floor: Floats
+    floor_twin: Floats
 
     def at(self, share: float) -> Floats:
         """Return the score where the twin has the weight `share`."""
         score = (1 - share) * self.booster + share * self.twin
-        if self.floor is None or self.floor_twin is None:
-            return score
         floor = (1 - share) * self.floor + share * self.floor_twin
-        return np.maximum(score, floor - ALLOWANCE)
+        return np.clip(score, floor, floor + MOST_SAID)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,12 +184,14 @@ class Model:
 
     def scores(self, x: Floats) -> Scores:
         """Return what its parts make of each row of `x`."""
-        floor = self.floor
+        booster, other = self.whole.at(0.0).scores(x), self.whole.at(1.0).scores(x)
+        if self.floor is None:
+            return Scores(booster=booster, twin=other, floor=booster, floor_twin=other)
         return Scores(
-            booster=self.whole.at(0.0).scores(x),
-            twin=self.whole.at(1.0).scores(x),
-            floor=None if floor is None else floor.at(0.0).scores(x),
-            floor_twin=None if floor is None else floor.at(1.0).scores(x),
+            booster=booster,
+            twin=other,
+            floor=self.floor.at(0.0).scores(x),
+            floor_twin=self.floor.at(1.0).scores(x),
         )
 
     def weighed(self, share: float) -> tuple[Scorer, Scorer | None]:
@@ -283,17 +282,10 @@ def _grow(fold: _Fold) -> Scores:
     return Model.grown(fold.learned, fold.recipe).scores(fold.scored)
 
 
-def _joined(
-    found: Sequence[tuple[Mask, Scores]], name: str, n_rows: int
-) -> Floats | None:
-    parts = [(test, getattr(scores, name)) for test, scores in found]
-    # A fold in which the agent said nothing bounds nothing.
-    if all(part is None for _, part in parts):
-        return None
-    joined = np.full(n_rows, -_NO_FLOOR)
-    for test, part in parts:
-        if part is not None:
-            joined[test] = part
+def _joined(found: Sequence[tuple[Mask, Scores]], name: str, n_rows: int) -> Floats:
+    joined = np.empty(n_rows)
+    for test, scores in found:
+        joined[test] = getattr(scores, name)
     return joined
 
 

@@ -23,6 +23,7 @@ from training.card.figures import figures
 from training.train import Order, Trained, card, summary
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient
@@ -32,6 +33,7 @@ from mlflow.types import ColSpec, DataType, Schema
 
 NAME = "escalon"
 CHALLENGER, CHAMPION = "challenger", "champion"
+GATES = "gates.json"
 _EXPERIMENT = "escalon"
 _PYFUNC = Path(__file__).with_name("pyfunc.py")
 
@@ -107,12 +109,55 @@ class Registry:
             client.set_registered_model_alias(NAME, CHALLENGER, number)
             return Version(number=number, run_id=run.info.run_id)
 
-    def promote(self, version: str) -> Version:
-        """Return `version` (a number or an alias), `champion` from now on."""
+    def promote(self, version: str, gates: Mapping[str, Any]) -> Version:
+        """Return `version` (a number or an alias), `champion` from now on.
+
+        Whether the gates allow it is for `escalon.promoting` to say: nobody else calls
+        this.
+
+        Parameters
+        ----------
+        gates : mapping
+            What the release gates said; kept with the version, see `keep_gates`.
+        """
+        self.keep_gates(version, gates)
         with self._connected() as client:
             found = self._find(client, version)
             client.set_registered_model_alias(NAME, CHAMPION, found.number)
             return found
+
+    def keep_gates(self, version: str, gates: Mapping[str, Any]) -> None:
+        """Keep what the release gates said of a version, as gates.json and as tags."""
+        red = [gate["code"] for gate in gates["gates"] if not gate["passed"]]
+        override = (gates.get("override") or {}).get("reason", "")
+        said = {"": gates["verdict"], "_red": " ".join(red), "_override": override}
+        self.keep(version, GATES, gates)
+        with self._connected() as client:
+            found = self._find(client, version)
+            for name, value in said.items():
+                client.set_tag(found.run_id, f"gates{name}", value)
+
+    def keep(self, version: str, name: str, content: Mapping[str, Any]) -> None:
+        """Keep `content` with the run of a version, as the JSON artifact `name`."""
+        with self._connected() as client:
+            client.log_dict(self._find(client, version).run_id, dict(content), name)
+
+    def kept(self, version: Version, name: str) -> dict[str, Any] | None:
+        """Return a JSON artifact of a version's run; None where it has none."""
+        with self._connected() as client:
+            if name not in {
+                held.path for held in client.list_artifacts(version.run_id)
+            }:
+                return None
+            uri = f"runs:/{version.run_id}/{name}"
+            return dict(mlflow.artifacts.load_dict(uri))
+
+    def champion(self) -> Version | None:
+        """Return the version in use; None while none was promoted."""
+        with self._connected() as client:
+            models = client.search_registered_models(f"name = '{NAME}'")
+            known = {alias for model in models for alias in model.aliases}
+            return self._find(client, CHAMPION) if CHAMPION in known else None
 
     def find(self, version: str) -> Version:
         """Return the registered version with a number or an alias.
@@ -215,6 +260,8 @@ def _log_run(trained: Trained, order: Order) -> None:
     )
     mlflow.log_metrics(_flat(summary(trained)))
     mlflow.log_dict(trained.report.to_json(), "report.json")
+    mlflow.log_dict(trained.parts.to_json(), "parts.json")
+    mlflow.log_dict(trained.gaming.to_json(), "gaming.json")
     for name, figure in figures(trained.report.to_json()).items():
         mlflow.log_figure(figure, f"plots/{name}.png")
 

@@ -2,68 +2,62 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.signals import NAMES, schema_lines
-from training import calibrate, certify, model
-from training.bundle import Certificate, ModelBundle, now
+from features.batch import without_outcomes
+from training import certify
+from training.bundle import (
+    MOST_SAID,
+    Certificate,
+    ModelBundle,
+)
 from training.card import write_card
+from training.card.evidence import LabelProcess
 from training.card.facts import CardFacts, signal_shares
+from training.costs import Costs
 from training.dataset import Snapshots, TooFewLabelsError, later_groups, snapshots
 from training.evaluate import evaluate
 from training.evaluate.baselines import last_confidence, standard_baselines
-from training.evaluate.decisions import Costs
 from training.evaluate.report import Report
+from training.evidence import LEARNED_UNTIL, evidence_for, last_began, segment_values
+from training.fitting import FOLDS, fit_bundle
+from training.gaming import Gaming, price_of_forgery
+from training.gates.parts import Part, Parts
+from training.judged import judged
 from training.labels import Label, labels_of
+from training.order import Order, Rules
+from training.usual import reference_for
 
-Rules = Callable[[Snapshots], NDArray[np.bool_]]
-Progress = Callable[[str], None]
+__all__ = [
+    "Order",
+    "Rules",
+    "Trained",
+    "card",
+    "evaluate_bundle",
+    "fit_bundle",
+    "require_enough",
+    "set_aside",
+    "summary",
+    "train",
+]
 
 LEAST_TASKS = 60
 LEAST_OF_EACH = 15
 LEAST_CUSTOMERS = 10
-LADDER = (0.05, 0.1, 0.2, 0.3, 0.4)  # miss bounds whose cost is shown side by side
+LADDER = certify.LADDER  # miss bounds whose cost is shown side by side
 _ASIDE = 0.4  # of the tasks: certificate and evaluation need what training wants too
-_FOLDS = 5  # of the cross-fit: so many customers must be kept
 _EXPLAINED_ROWS = 500
-_LIBRARIES = ("lightgbm", "numpy", "scipy", "escalon")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is asked of a training.
-
-    Attributes
-    ----------
-    alpha, delta : float in (0, 1)
-        Tolerated miss rate, and probability that its certificate is wrong.
-    costs : Costs
-        Prices of a review and of a miss, for the evaluation.
-    recipe : Recipe
-        How the booster is grown; carries the seed.
-    rules : callable
-        Where the policy's hard rules fire, for the rules-only baseline.
-    progress : callable
-        Told each step in words.
-    """
-
-    rules: Rules
-    alpha: float = 0.1
-    delta: float = 0.1
-    costs: Costs = field(default_factory=Costs)
-    recipe: model.Recipe = field(default_factory=model.Recipe)
-    progress: Progress = lambda _: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +66,12 @@ class Trained:
 
     Attributes
     ----------
-    others : tuple of Certificate
-        What stricter and looser bounds would cost. Each holds taken alone; the one in
-        the bundle was asked for before the data were seen, and is the one that counts.
+    frontier : Frontier
+        What stricter and looser bounds would cost.
+    parts : Parts
+        Whose tasks were learned from, certified on and tested on.
+    gaming : Gaming
+        What forged self-reports would buy, on the tasks set aside.
     """
 
     bundle: ModelBundle
@@ -85,7 +82,19 @@ class Trained:
     label_sources: Mapping[str, int]
     window: tuple[date, date]
     explained: NDArray[np.float64]
-    others: tuple[Certificate, ...]
+    frontier: certify.Frontier
+    parts: Parts
+    gaming: Gaming
+    labelling: LabelProcess
+
+    @property
+    def others(self) -> tuple[Certificate, ...]:
+        """The frontier's certificates, which hold all at once.
+
+        Each is dearer than if it alone had been asked for, and one may be chosen for
+        its price. That in the bundle was asked for before the data were seen.
+        """
+        return tuple(rung.together for rung in self.frontier.rungs)
 
 
 def require_enough(data: Snapshots, labels: Mapping[str, Label]) -> None:
@@ -133,71 +142,36 @@ def _require_both_outcomes(kept: Snapshots) -> None:
         raise TooFewLabelsError(msg)
 
 
-def fit_bundle(
-    data: Snapshots, certificate: Certificate | None, order: Order
-) -> ModelBundle:
-    """Return booster and out-of-fold calibrator for `data`, with no certificate yet.
-
-    Parameters
-    ----------
-    certificate : Certificate or None
-        One to put in; None puts a refusal in its place that says why.
-    """
-    scores = model.cross_fit(data, order.recipe, k=_FOLDS, progress=order.progress)
-    order.progress("choosing a calibrator on the out-of-fold scores")
-    sample = calibrate.Sample(
-        score=scores,
-        steps=data.x[:, NAMES.index("steps")],
-        y=data.y,
-        weight=data.weight,
-        groups=data.groups,
-    )
-    calibrator = calibrate.choose(sample, seed=order.recipe.seed)
-    order.progress("growing the booster")
-    booster = model.fit(data, order.recipe)
-    fingerprint = data.fingerprint()
-    return ModelBundle(
-        booster_text=booster.model_to_string(),
-        calibrator=calibrator,
-        certificate=certificate or _none_yet(order),
-        signals=tuple(schema_lines()),
-        facts={
-            "version": f"{now()[:10]}-{fingerprint[:8]}",
-            "made_at": now(),
-            "fingerprint": fingerprint,
-            "n_tasks": data.n_tasks,
-            "n_needed": data.n_needed,
-            "base": float(booster.predict(data.x[:1], pred_contrib=True)[0][-1]),
-            "libraries": {n: importlib.metadata.version(n) for n in _LIBRARIES},
-        },
-    )
-
-
-def _none_yet(order: Order) -> Certificate:
-    return Certificate(
+def _promise(
+    bundle: ModelBundle, kept: Snapshots, aside: Snapshots, order: Order
+) -> tuple[ModelBundle, certify.Frontier]:
+    """Return the bundle with what is promised of it, and what else could be."""
+    found = certify.promised(
+        evidence_for(bundle, aside, seed=order.recipe.seed),
         alpha=order.alpha,
         delta=order.delta,
-        n_needed=0,
-        n_tasks=0,
-        misses_allowed=0,
-        method=certify.METHOD,
-        threshold=None,
-        escalation_rate=None,
-        reason="no certificate was made: no tasks were set aside for one",
+        by=order.by,
+        values=segment_values(aside, order.by),
+        ladder=LADDER,
     )
+    whole = replace(
+        bundle,
+        certificate=found.certificate,
+        segments=found.segments,
+        facts={**bundle.facts, LEARNED_UNTIL: last_began(kept)},
+    )
+    return whole, found.frontier
 
 
-def evidence_for(bundle: ModelBundle, aside: Snapshots) -> certify.Evidence:
-    """Return what a certificate of `bundle` is made from: tasks it has not seen."""
-    first = aside.starts
-    # Each task weighs 1 / propensity in total.
-    weight = np.add.reduceat(aside.weight, first)
-    return certify.Evidence(
-        highest=aside.running_maximum(bundle.risks(aside.x)),
-        needed=aside.y[first] > 0,
-        group=aside.groups[first],
-        is_even=bool(weight.max() <= weight.min() * (1 + 1e-6)),
+def _with_reference(bundle: ModelBundle, aside: Snapshots, order: Order) -> ModelBundle:
+    """Return the bundle with what its monitors hold later tasks to."""
+    usual = reference_for(
+        aside,
+        bundle.risks(aside.x),
+        bundle.certificate.threshold,
+        order.rules(aside),
     )
+    return replace(bundle, reference=usual.to_json())
 
 
 def evaluate_bundle(
@@ -243,10 +217,10 @@ def set_aside(
     )
     lengths = np.diff(np.append(data.starts, len(data)))
     fair = ~np.repeat(selected, lengths)
-    judged = data.where(fair)
-    late = np.unique(judged.groups[later_groups(judged, _ASIDE, fewest=_FOLDS)])
+    known = data.where(fair)
+    late = np.unique(known.groups[later_groups(known, _ASIDE, fewest=FOLDS)])
     is_late = np.isin(data.groups, late)
-    return data.where(~is_late), data.where(is_late & fair)
+    return data.where(~is_late), judged(data.where(is_late), labels)
 
 
 def train(events: pa.Table, order: Order) -> Trained:
@@ -275,14 +249,15 @@ def train(events: pa.Table, order: Order) -> Trained:
     _require_both_outcomes(kept)
     bundle = fit_bundle(kept, None, order)
     order.progress(f"certifying on {aside.n_tasks} tasks set aside")
-    evidence = evidence_for(bundle, aside)
-    certified = [
-        certify.certify(evidence, alpha=a, delta=order.delta, seed=order.recipe.seed)
-        for a in (order.alpha, *LADDER)
-    ]
-    bundle = replace(bundle, certificate=certified[0])
+    bundle, frontier = _promise(bundle, kept, aside, order)
     order.progress("evaluating on the tasks set aside")
+    bundle = _with_reference(bundle, aside, order)
     report = evaluate_bundle(bundle, aside, rules=order.rules, costs=order.costs)
+    order.progress("pricing forged self-reports")
+    gaming = price_of_forgery(
+        bundle, aside, bundle.certificate.threshold, seed=order.recipe.seed
+    )
+    part = Part.of(aside, labels)
     n_all = pc.count_distinct(events["task_id"]).as_py()
     return Trained(
         bundle=bundle,
@@ -293,8 +268,22 @@ def train(events: pa.Table, order: Order) -> Trained:
         label_sources=_sources(labels, data),
         window=(_day(data.started.min()), _day(data.started.max())),
         explained=_spread(kept.x, _EXPLAINED_ROWS),
-        others=tuple(certified[1:]),
+        frontier=frontier,
+        parts=Parts(learned=Part.of(kept, labels), certified=part, tested=part),
+        gaming=gaming,
+        labelling=_labelling(events, labels, data),
     )
+
+
+def _labelling(
+    events: pa.Table, labels: Mapping[str, Label], data: Snapshots
+) -> LabelProcess:
+    """Return how the labels that were used came about."""
+    used = {str(t): labels[str(t)] for t in data.task_ids[data.starts]}
+    seen = without_outcomes(events)
+    last = seen.group_by("task_id", use_threads=False).aggregate([("at", "max")])
+    ended = zip(last["task_id"].to_pylist(), last["at_max"].to_pylist(), strict=True)
+    return LabelProcess.of(used, {task: at.timestamp() for task, at in ended})
 
 
 def _sources(labels: Mapping[str, Label], data: Snapshots) -> dict[str, int]:
@@ -314,12 +303,16 @@ def _spread(x: NDArray[np.float64], n: int) -> NDArray[np.float64]:
 def card(trained: Trained, *, name: str, version: str, directory: Path) -> Path:
     """Write the model card of a training into `directory`; return its page."""
     bundle = trained.bundle
+    manifest = orjson.loads(bundle.manifest)
     facts = CardFacts(
         model=name,
         version=version,
         digest=bundle.digest,
         aliases=("challenger",),
         certificate=bundle.certificate,
+        segments=bundle.segments,
+        frontier=trained.others,
+        frontier_together=True,
         made=date.fromisoformat(str(bundle.facts["made_at"])[:10]),
         n_tasks=trained.n_tasks,
         fingerprint=trained.fingerprint,
@@ -331,6 +324,14 @@ def card(trained: Trained, *, name: str, version: str, directory: Path) -> Path:
         n_unlabelled=trained.n_unlabelled,
         label_sources=trained.label_sources,
         signals=signal_shares(bundle.contributions(trained.explained)),
+        made_at=str(bundle.facts["made_at"]),
+        files=manifest["files"],
+        libraries=bundle.facts["libraries"],
+        calibrator=bundle.calibrator.kind,
+        twin_share=bundle.scorer.share,
+        self_report_bound=0.0 if bundle.floor is None else MOST_SAID,
+        gaming=trained.gaming.to_json(),
+        labels=trained.labelling,
     )
     return write_card(trained.report.to_json(), facts, directory)
 

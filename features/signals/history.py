@@ -22,10 +22,17 @@ SIGNALS = catalogue(
         1,
     ),
     (
-        "history_version_n",
+        "history_cell_rate",
+        "ratio",
+        "Share of its earlier tasks in this domain that needed a human",
+        Last("history_cell_rate"),
+        1,
+    ),
+    (
+        "history_cell_n",
         "count",
-        "Labelled earlier tasks of this agent version in this domain",
-        Last("history_version_n"),
+        "Labelled earlier tasks of this agent version in this domain, up to 100",
+        Last("history_cell_n"),
         0,
     ),
     (
@@ -52,7 +59,7 @@ SIGNALS = catalogue(
     (
         "history_type_n",
         "count",
-        "Labelled earlier tasks of this type",
+        "Labelled earlier tasks of this type, up to 30",
         Last("history_type_n"),
         0,
     ),

@@ -85,11 +85,12 @@ SOURCES: Mapping[str, str] = {
     "cost": "cost of a model call, in the log's currency",
     "history_domain_rate": "needed share of the domain's earlier tasks",
     "history_version_rate": "needed share of the agent version's earlier tasks",
-    "history_version_n": "labels of earlier tasks of this version in this domain",
+    "history_cell_rate": "needed share of this version's earlier tasks in this domain",
+    "history_cell_n": "labels of those tasks, up to a hundred",
     "history_expected_rate": "needed share expected of this version with this type",
     "history_type_rate": "needed share of the type's earlier tasks",
     "history_type_excess": "that share, less what was expected of those tasks' agents",
-    "history_type_n": "labels of earlier tasks of the type",
+    "history_type_n": "labels of earlier tasks of the type, up to thirty",
     "history_pair_rate": "needed share of this version's earlier tasks of the type",
 }
 

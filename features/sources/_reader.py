@@ -15,7 +15,8 @@ Values = dict[str, float]
 _RATES = (
     "domain_rate",
     "version_rate",
-    "version_n",
+    "cell_rate",
+    "cell_n",
     "expected_rate",
     "type_rate",
     "type_excess",

@@ -111,6 +111,10 @@ class ScoreAnswer(Answer):
     """What would be decided on the events sent; nothing was stored."""
 
     risk: Share | None
+    between: list[Share] | None = Field(
+        description="Lowest and highest risk that the labels behind the model leave "
+        "open at this score: far apart where few lie near. No confidence interval.",
+    )
     threshold: float | None
     action: Literal["CONTINUE", "ESCALATE", "SAFE_STOP"]
     reasons: list[Reason]

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from serving.api import openapi
 from serving.api.answers import StepAnswer
 from serving.api.edge import PROBLEM_MEDIA, EdgeProblem, problem_json
-from serving.api.metrics import CONTENT_TYPE, Metrics
+from serving.api.metrics import CONTENT_TYPE, Found, Metrics
 from serving.api.operation import Call, Operation
 from serving.api.otlp import MAX_EXPORT_BYTES, Otlp
 from serving.api.reading import Refusal, check_sender, checked, collected, parsed
@@ -64,7 +64,7 @@ class Api:
         self._max_export_bytes = max_export_bytes
         self._max_body_bytes = max_body_bytes
         self._max_events = max_events
-        self._metrics = Metrics(engine.queues, engine.health)
+        self._metrics = Metrics(engine.queues, engine.health, self._found)
         self._document = _json(openapi.document(OPERATIONS))
 
     def routes(self) -> list[Route]:
@@ -75,6 +75,11 @@ class Api:
             Route("/v1/openapi.json", self._openapi),
             Route("/metrics", self._scraped),
         ]
+
+    def _found(self) -> Found:
+        """Return the alarms that are open, and the certificates that do not hold."""
+        monitors = self._engine.monitors
+        return monitors.standing(), monitors.withdrawn()
 
     def _otlp(self) -> Otlp:
         receiver = Receiver(self._engine, lambda answer: self._count(answer, None))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter as Counted
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
+
+from serving.store.alarms import Raised
+
+Found = tuple[Sequence[Raised], frozenset[str]]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _TENTHS = tuple(tenth / 10 for tenth in range(1, 11))
@@ -22,16 +27,21 @@ class Metrics:
     ----------
     queues, health : callable
         Return the engine's answers of these names; called at each scrape.
+    found : callable
+        Returns the alarms that are open, and the segments whose certificate does not
+        hold.
     """
 
     def __init__(
         self,
         queues: Callable[[], Mapping[str, Any]],
         health: Callable[[], Mapping[str, Any]],
+        found: Callable[[], Found] = lambda: ((), frozenset()),
     ) -> None:
         # A registry of its own: two services in one process do not mix.
         self._registry = CollectorRegistry()
         self._registry.register(_State(queues, health))
+        self._registry.register(_Alarms(found))
         self._decisions = Counter(
             "escalon_decisions",
             "Decisions, by what the agent was told and by who decided.",
@@ -112,3 +122,36 @@ class _State(Collector):
             "mode": health["policy"]["mode"],
         }
         yield InfoMetricFamily("escalon_live", "What decides now.", value=info)
+
+
+class _Alarms(Collector):
+    """What monitors have found, read when somebody asks."""
+
+    def __init__(self, found: Callable[[], Found]) -> None:
+        self._found = found
+
+    def describe(self) -> Iterator[Any]:
+        """Yield nothing: the registry need not ask the engine to take us in."""
+        yield from ()
+
+    def collect(self) -> Iterator[Any]:
+        """Yield the open alarms by code and severity, and the withdrawn certificates.
+
+        A segment can name an agent version or a tier, never a person: it stays out all
+        the same, for a label must not grow without end.
+        """
+        alarms, withdrawn = self._found()
+        gauge = GaugeMetricFamily(
+            "escalon_alarms_open", "Alarms that stand.", labels=("code", "severity")
+        )
+        counts = Counted(
+            (str(raised.alarm.code), str(raised.alarm.severity)) for raised in alarms
+        )
+        for labels, n in sorted(counts.items()):
+            gauge.add_metric(labels, n)
+        yield gauge
+        yield GaugeMetricFamily(
+            "escalon_certificates_withdrawn",
+            "Certificates of the model in force that do not hold.",
+            value=len(withdrawn),
+        )

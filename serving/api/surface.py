@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from serving.api import answers, wire
+from serving.api.monitoring import MONITORING
 from serving.api.operation import Operation
+from serving.api.oversight import OVERSIGHT
 from serving.problems import ProblemType
 
 
@@ -209,6 +211,7 @@ OPERATIONS: tuple[Operation, ...] = (
         problems=(_P.MALFORMED_EVENT, _P.UNKNOWN_TASK, _P.EVENT_CONFLICT),
         run=lambda engine, call: engine.outcomes(call.body.events),
     ),
+    *MONITORING,
     Operation(
         method="GET",
         path="/v1/audit",
@@ -234,6 +237,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "document": engine.policy.model_dump(mode="json"),
         },
     ),
+    *OVERSIGHT,
     Operation(
         method="GET",
         path="/healthz",

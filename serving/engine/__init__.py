@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from features.events import AgentEvent
 from serving.engine import scoring, views
+from serving.engine.alarming import Monitors
 from serving.engine.calls import Answer, Calls, Clock, check_from_agent, check_outcome
 from serving.engine.checks import check, is_amount
 from serving.engine.deciding import Judge
 from serving.engine.handover import TARGETS
 from serving.engine.memory import Waiting
 from serving.engine.models import ModelSource
+from serving.engine.oversight import Oversight
 from serving.engine.ownership import NEEDED, Ownership
+from serving.engine.reviewing import Desk
 from serving.engine.steps import Steps, begin
+from serving.engine.watch import MATURES
 from serving.policy.rules import Policy
 from serving.problems import Problem, ProblemType
 from serving.store import log
@@ -47,6 +52,13 @@ class Engine:
         Key of the audit draw. Whoever has it knows which tasks will be audited.
     targets : sequence of str
         Outside systems to tell of every handover.
+    matures : timedelta
+        How long the labels of a task are waited for before monitors count it.
+
+    Attributes
+    ----------
+    monitors : Monitors
+        What watches the model in force, and the alarms it has raised.
     """
 
     def __init__(
@@ -58,17 +70,24 @@ class Engine:
         secret: bytes,
         *,
         targets: Sequence[str] = TARGETS,
+        matures: timedelta = MATURES,
     ) -> None:
         self.policy = policy
         self._store = store
         self._model = model
         self._clock = clock
         self._judge = Judge(policy, model, secret)
+        self.monitors = Monitors(
+            store, policy, model, self._judge.withdrawals, clock, matures=matures
+        )
         waiting = Waiting()
         self._steps = Steps(self._judge, waiting, targets=targets)
         self._calls = Calls(self._steps, clock)
         self._people = Ownership(policy, waiting, clock)
+        desk = Desk(policy.audit, self._steps, clock, secret)
+        self.oversight = Oversight(desk, self._do, self._read, clock)
         self._do(lambda tx: begin(tx, self._steps, clock()))
+        self.monitors.begin()
 
     # --- agents, users, systems of record ------------------------------------
 

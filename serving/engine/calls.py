@@ -38,15 +38,24 @@ def check_from_agent(event: AgentEvent) -> None:
     Raises
     ------
     ContractError
-        If it says who owns the task, how earlier ones ended, or judges the agent.
+        If it says who owns the task, how earlier ones ended, judges the agent, or says
+        what came of a complaint about it.
     """
-    if event.kind in _OURS | _VERDICTS | {EventKind.HISTORY}:
-        raise ContractError(
-            event_id=event.event_id,
-            field="kind",
-            expected="a kind an agent may send (verdicts go to /v1/outcomes)",
-            found=repr(str(event.kind)),
-        )
+    kind, finding = event.kind, event.body.get("verified")
+    if kind in _OURS | _VERDICTS | {EventKind.HISTORY}:
+        expected = "a kind an agent may send (verdicts go to /v1/outcomes)"
+        raise _refused(event, "kind", expected, kind)
+    # "Found wrong" would take a complaint back: not for whom it is about to say.
+    if kind == EventKind.COMPLAINT and finding is not None:
+        expected = "absent from an agent (findings go to /v1/outcomes)"
+        raise _refused(event, "verified", expected, finding)
+
+
+def _refused(event: AgentEvent, field: str, expected: str, found: Any) -> ContractError:
+    said = repr(str(found) if field == "kind" else found)
+    return ContractError(
+        event_id=event.event_id, field=field, expected=expected, found=said
+    )
 
 
 def check_outcome(event: AgentEvent) -> None:
@@ -59,11 +68,8 @@ def check_outcome(event: AgentEvent) -> None:
     """
     allowed = OUTCOME_KINDS - _OURS
     if event.kind not in allowed:
-        raise ContractError(
-            event_id=event.event_id,
-            field="kind",
-            expected="one of " + ", ".join(sorted(allowed)),
-            found=repr(str(event.kind)),
+        raise _refused(
+            event, "kind", "one of " + ", ".join(sorted(allowed)), event.kind
         )
 
 

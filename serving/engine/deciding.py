@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from features.signals import NAMES
 from serving.engine.models import Model, ModelSource
+from serving.engine.withdrawals import Withdrawals
 from serving.policy import router, trigger
 from serving.policy.audit import AuditType
+from serving.policy.decision import Certified
 from serving.policy.rules import SAFE_STOP, Mode, Policy, Priority
 from serving.policy.trigger import (
     Action,
@@ -160,6 +162,7 @@ class Judge:
 
     def __init__(self, policy: Policy, model: ModelSource, secret: bytes) -> None:
         self.policy = policy
+        self.withdrawals = Withdrawals()
         self._model = model
         self._secret = secret
 
@@ -191,17 +194,23 @@ class Judge:
     def _decide(self, case: Case, bundle: Model | None, risk: float | None) -> Decision:
         if isinstance(case.signals, Failure):
             raise case.signals.error
+        facts = Facts.of(case.started, case.at)
+        certificate, withdrawn = None, False
+        if bundle is not None:
+            promised = _certificate(bundle, facts)
+            certificate, withdrawn = self.withdrawals.standing(bundle, promised)
         return trigger.decide(
             case.named(),
-            Facts.of(case.started, case.at),
+            facts,
             risk,
             self.policy,
             router.seen(Load(case.waiting), self.policy, case.at),
             draw_of(self._secret, case.task_id),
-            certificate=None if bundle is None else bundle.certificate,
+            certificate=certificate,
             model_version=None if bundle is None else bundle.version,
             wishes=case.wishes,
             settled=case.settled,
+            withdrawn=withdrawn,
         )
 
     def _safe(self, case: Case, model: ModelState, failure: Failure) -> Judgement:
@@ -241,6 +250,17 @@ class Judge:
             ),
         )
         return Judgement(case=case, decision=decision, model=model, faults=(fault,))
+
+
+def _certificate(bundle: Model, facts: Facts) -> Certified:
+    """Return what the model promises for the task's segment, else for all tasks."""
+    return bundle.certificate_for(
+        {
+            "domain": facts.domain,
+            "agent_version": facts.agent_version,
+            "tier": facts.account_tier,
+        }
+    )
 
 
 def _checked(risk: float) -> float:

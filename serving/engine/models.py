@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +40,10 @@ class Model(Protocol):
         """What is promised of its threshold."""
         ...
 
+    def certificate_for(self, facts: Mapping[str, str], /) -> Certified:
+        """Return what is promised of tasks with these `domain`, `tier` and so on."""
+        ...
+
     @property
     def base(self) -> float:
         """Where the contributions start, log-odds."""
@@ -51,6 +55,10 @@ class Model(Protocol):
 
     def score(self, signals: NDArray[np.float64], /) -> float:
         """Return the raw margin, log-odds."""
+        ...
+
+    def between(self, signals: NDArray[np.float64], /) -> tuple[float, float]:
+        """Return between which risks the labels behind the model leave it open."""
         ...
 
     def explain(self, signals: NDArray[np.float64], /) -> Sequence[Contributed]:

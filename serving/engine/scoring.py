@@ -64,6 +64,7 @@ def _answer(judgement: Judgement) -> dict[str, Any]:
     decision = judgement.decision
     return {
         "risk": decision.risk,
+        "between": _between(judgement),
         "threshold": decision.threshold,
         "action": str(decision.action),
         "reasons": [{"trigger": f.trigger, "says": f.says} for f in decision.firings],
@@ -73,6 +74,15 @@ def _answer(judgement: Judgement) -> dict[str, Any]:
         "model_version": decision.model_version,
         "refused": [],
     }
+
+
+def _between(judgement: Judgement) -> list[float] | None:
+    """Return between which risks the labels behind the model leave it open."""
+    bundle, x = judgement.bundle, judgement.case.signals
+    if bundle is None or isinstance(x, Failure):
+        return None
+    found = attempt(lambda: bundle.between(x))
+    return None if isinstance(found, Failure) else list(found)
 
 
 def _explained(judgement: Judgement) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import orjson
 from serving.engine import replies
 from serving.engine.deciding import Case, Judge, Judgement
 from serving.engine.handover import TARGETS, Handover, hand_over
+from serving.engine.kinship import Kinship
 from serving.engine.memory import LastModel, States, Waiting
 from serving.policy.audit import AuditType, ppm
 from serving.policy.trigger import Action, Firing, Settled
@@ -25,9 +26,10 @@ from serving.store.transaction import Transaction
 
 _ADD_DECISION = """
 INSERT INTO decision
-  (decision_id, task_id, position, action, effective, body, salt, audit_seq)
+  (decision_id, task_id, position, action, effective, selected, body, salt, audit_seq)
 VALUES
-  (:decision_id, :task_id, :position, :action, :effective, :body, :salt, :audit_seq)
+  (:decision_id, :task_id, :position, :action, :effective, :selected, :body, :salt,
+   :audit_seq)
 """
 
 
@@ -92,6 +94,7 @@ class Steps:
         self._waiting = waiting
         self._targets = targets
         self._states = States()
+        self._kinship = Kinship()
 
     def take(
         self,
@@ -119,7 +122,9 @@ class Steps:
         wishes : tuple of Firing
             Explicit wishes for a human.
         """
-        append = _Append.of(tx, task, task_id, lines)
+        known = {} if task is None else task.facts
+        stamped = self._kinship.stamped(tx, task_id, known, tuple(lines))
+        append = _Append.of(tx, task, task_id, stamped)
         judgement = self.judge.judge(
             Case(
                 task_id=task_id,
@@ -240,6 +245,7 @@ def _store(
         position=append.entry.until,
         action=str(decision.action),
         effective=int(decision.effective),
+        selected=int(decision.selection.is_any),
         body=body,
         salt=salt,
         audit_seq=seq,

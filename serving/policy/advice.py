@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from serving.policy.conditions import bind, compile_condition, outcome, reads
-from serving.policy.document import Learned, Queue, Route, Rule
-from serving.policy.faults import SELF_REPORTED
+from serving.policy.document import Learned, OnWithdrawal, Queue, Route, Rule
+from serving.policy.faults import SELF_REPORTED, self_reported
+from serving.policy.validation import Validation, covered
 
 _LOOKED_AHEAD = timedelta(days=14)
 _STEP = timedelta(minutes=15)
@@ -34,6 +35,26 @@ def about_rules(
         yield "the learned trigger is disabled: rules alone decide"
         if all(rule.waived is not None for rule in rules):
             yield "nothing can fire: the learned trigger is off, every rule is waived"
+    elif learned.on_withdrawal is not OnWithdrawal.ESCALATE:
+        yield (
+            f"learned.on_withdrawal is {learned.on_withdrawal}: once more tasks are "
+            "missed than was promised, no more of them are escalated for it"
+        )
+
+
+def about_versions(
+    rules: Sequence[Rule], validations: Sequence[Validation]
+) -> Iterator[str]:
+    """Yield of which agent versions alone a rule speaks."""
+    known = {one.id: one for one in validations}
+    for rule in rules:
+        told = self_reported(rule)
+        if told:
+            versions = ", ".join(sorted(covered(told, rule.validated, known)))
+            yield (
+                f"rule {rule.name!r} reads {', '.join(told)} and so speaks only of "
+                f"agent version {versions}; on any other it is silent"
+            )
 
 
 def about_routes(routes: Sequence[Route], queues: Sequence[Queue]) -> Iterator[str]:

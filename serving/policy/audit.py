@@ -43,6 +43,10 @@ class AuditType(StrEnum):
     HANDOFF_RESOLVED = "handoff.resolved"
     HANDOFF_RETURNED = "handoff.returned"
     HANDOFF_RATED = "handoff.rated"
+    ALARM_RAISED = "alarm.raised"
+    ALARM_CLEARED = "alarm.cleared"
+    CERTIFICATE_WITHDRAWN = "certificate.withdrawn"
+    CERTIFICATE_RESTORED = "certificate.restored"
 
 
 class RecordError(ValueError):

@@ -30,12 +30,18 @@ class Certified(Protocol):
         """Risk at or above which the miss rate is certified; None: was refused."""
         ...
 
+    @property
+    def segment(self) -> str:
+        """The tasks it speaks of, as ``"domain=retail"``; empty: all."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
     """A threshold as it was: all that a decision keeps of a certificate."""
 
     threshold: float | None
+    segment: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +66,9 @@ class Selection:
         """Return what `draw` selects under the policy's audit rates.
 
         The targeted share follows sqrt(p(1-p)), the allocation of least variance for
-        AIPW at equal cost, and reaches the policy's rate at p = 1/2. Without a risk a
-        task is taken to be as uncertain as can be.
+        AIPW at equal cost, and reaches the policy's rate at p = 1/2. It never falls
+        below the policy's floor: the model may be wrong where it is most sure. Without
+        a risk a task is taken to be as uncertain as can be.
 
         References
         ----------
@@ -69,7 +76,8 @@ class Selection:
         rule.
         """
         p = 0.5 if risk is None else risk
-        q_targeted = min(1.0, audit.targeted * math.sqrt(p * (1 - p)) / 0.5)
+        share = max(audit.floor, math.sqrt(p * (1 - p)) / 0.5)
+        q_targeted = min(1.0, audit.targeted * share)
         return cls(
             uniform=draw.uniform < audit.uniform,
             targeted=draw.targeted < q_targeted,
@@ -130,6 +138,11 @@ class Decision:
     def risk(self) -> float | None:
         """The model's risk; None where there was no usable one."""
         return self.inputs.risk
+
+    @property
+    def segment(self) -> str:
+        """Whose certificate it was held against; empty: that of all tasks, or none."""
+        return self.inputs.segment
 
     @property
     def draw(self) -> Draw:

@@ -41,6 +41,14 @@ class Unstaffed(StrEnum):
     SAFE_STOP = "safe_stop"
 
 
+class OnWithdrawal(StrEnum):
+    """What becomes of the learned trigger once its certificate was withdrawn."""
+
+    ESCALATE = "escalate"
+    RULES_ONLY = "rules_only"
+    KEEP = "keep"
+
+
 # Names of triggers that are not rules of the document.
 LEARNED = "learned"
 AGENT_ASKS = "agent_asks_for_human"
@@ -77,9 +85,9 @@ class Rule(Part):
         What that person must decide.
     waived : Waiver, optional
         Switches the rule off up to and with the day `until`.
-    validated : str, optional
-        Needed where `when` reads a self-reported signal: which validation against
-        outcomes, on which agent version, allows it.
+    validated : tuple of str
+        Needed where `when` reads a self-reported signal: which of the `validations`
+        allow it. The rule then speaks of the agent versions they were made on alone.
     """
 
     name: Name
@@ -88,7 +96,7 @@ class Rule(Part):
     asks: str = ""
     priority: Priority = Priority.NORMAL
     waived: Waiver | None = None
-    validated: Annotated[str | None, Field(min_length=1)] = None
+    validated: tuple[Words, ...] = ()
 
     def is_active(self, on: date | None) -> bool:
         """Whether the rule can fire on the day `on`.
@@ -134,16 +142,26 @@ class Learned(Part):
     threshold : "certified", "cost" or float
         The certified threshold; or the risk above which a review pays (`Costs`); or
         the owner's own. The last two are never taken above the certified one.
+    on_withdrawal : OnWithdrawal
+        Once monitors found that the certificate does not hold. escalate: the safe
+        side, every task with a risk goes to a human. rules_only: the trigger no longer
+        fires. keep: it goes on under a threshold of which nothing is promised.
     """
 
     enabled: bool = True
     threshold: Literal["certified", "cost"] | Unit = "certified"
+    on_withdrawal: OnWithdrawal = OnWithdrawal.ESCALATE
     says: Words = "predicted risk {risk} is at or above the threshold {threshold}"
     asks: str = ""
     priority: Priority = Priority.NORMAL
 
     def held_against(
-        self, costs: Costs, certified: float | None, account_value: float
+        self,
+        costs: Costs,
+        certified: float | None,
+        account_value: float,
+        *,
+        withdrawn: bool = False,
     ) -> float | None:
         """Return the threshold the risk is held against; None: it cannot fire.
 
@@ -163,7 +181,17 @@ class Learned(Part):
             The certified threshold; None: there is no certificate, or it was refused.
         account_value : float
             In the currency of `costs`.
+        withdrawn : bool
+            Whether that certificate was found not to hold.
         """
+        if withdrawn and self.enabled:
+            match self.on_withdrawal:
+                case OnWithdrawal.ESCALATE:
+                    return 0.0
+                case OnWithdrawal.RULES_ONLY:
+                    return None
+                case OnWithdrawal.KEEP:
+                    pass
         if not self.enabled or self.threshold == "certified":
             return certified if self.enabled else None
         own = self.threshold
@@ -249,18 +277,3 @@ class Message(Part):
 
 Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 Messages = Mapping[Name, Mapping[Locale, Message]]
-
-
-class Audit(Part):
-    """Shares of the tasks that nobody escalated, drawn for a human's review.
-
-    Attributes
-    ----------
-    uniform : float
-        The same for every task: what a certificate can be renewed on.
-    targeted : float
-        Where the risk is 1/2; less where it is nearer to 0 or 1: what teaches most.
-    """
-
-    uniform: Unit = 0.02
-    targeted: Unit = 0.03

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pydantic import ValidationError
 
 from features.signals import SIGNALS
+from serving.policy import validation
 from serving.policy.conditions import (
     UNKNOWN,
     ConditionError,
@@ -30,12 +33,27 @@ from serving.policy.document import (
     Route,
     Rule,
 )
+from serving.policy.validation import Validation
 from serving.policy.words import is_tautology, template_fault
 
 SELF_REPORTED = frozenset(s.name for s in SIGNALS if s.trust == "self_reported")
 
 _ASKS_SIGNAL = "asks_for_human"
 _RESERVED = frozenset({LEARNED, AGENT_ASKS, DEFAULT, SAFE_STOP})
+
+
+def part_faults(error: ValidationError) -> Iterator[str]:
+    """Yield what is wrong with single parts: a sentence for each of Pydantic's."""
+    for fault in error.errors(include_url=False):
+        where = ".".join(str(step) for step in fault["loc"]) or "the document"
+        match fault["type"]:
+            case "missing":
+                yield f"{where} is missing"
+            case "extra_forbidden":
+                yield f"{where} is not a key of the policy; see `escalon policy schema`"
+            case _:
+                says = fault["msg"].removeprefix("Value error, ")
+                yield f"{where}: {says}, found {fault['input']!r}"
 
 
 def _twice(what: str, names: Iterable[str]) -> Iterator[str]:
@@ -60,18 +78,18 @@ def _sentence_faults(says: str, known: Iterable[str]) -> Iterator[str]:
         yield f"`{says}` gives no reason; say what happened, in words that fit only it"
 
 
-def _rule_faults(rule: Rule) -> Iterator[str]:
+def self_reported(rule: Rule) -> list[str]:
+    """Return the signals the rule reads that the agent says of itself."""
+    return sorted(reads(rule.when) & SELF_REPORTED)
+
+
+def _rule_faults(rule: Rule, known: Mapping[str, Validation]) -> Iterator[str]:
     fault = _condition_fault(rule.when)
     if fault:
         yield fault
     if rule.name in _RESERVED:
         yield f"the name {rule.name!r} is taken by Escalon; choose another"
-    told = sorted(reads(rule.when) & SELF_REPORTED)
-    if told and rule.validated is None:
-        yield (
-            f"reads {', '.join(told)}, which the agent says of itself; name under "
-            "`validated` the validation against outcomes, on which agent version"
-        )
+    yield from validation.rule_faults(self_reported(rule), rule.validated, known)
     yield from _sentence_faults(rule.says, UNKNOWN)
 
 
@@ -93,12 +111,17 @@ def _may_be_asked(rules: Sequence[Rule]) -> Iterator[str]:
             )
 
 
-def rule_faults(rules: Sequence[Rule], learned: Learned) -> Iterator[str]:
+def rule_faults(
+    rules: Sequence[Rule], learned: Learned, validations: Sequence[Validation] = ()
+) -> Iterator[str]:
     """Yield what is wrong with the triggers."""
     yield from _twice("rule", (rule.name for rule in rules))
     yield from _may_be_asked(rules)
+    yield from validation.validation_faults(validations)
+    held = {one.id: one for one in validations}
     for rule in rules:
-        yield from (f"rule {rule.name!r}: {fault}" for fault in _rule_faults(rule))
+        found = _rule_faults(rule, held)
+        yield from (f"rule {rule.name!r}: {fault}" for fault in found)
     known = {*UNKNOWN, "threshold"}
     yield from (f"learned: {fault}" for fault in _sentence_faults(learned.says, known))
 

@@ -206,6 +206,11 @@ class Inputs:
         What was asked for from outside: by the user, or by the agent itself.
     settled : Settled
         What a human has answered already.
+    segment : str
+        The tasks that `certified` speaks of, as ``"domain=retail"``; empty: all. What
+        was stored before there were segments has none.
+    withdrawn : bool
+        Whether that certificate had been found not to hold.
     """
 
     signals: Mapping[str, float]
@@ -217,6 +222,8 @@ class Inputs:
     model_version: str | None
     wishes: tuple[Firing, ...] = ()
     settled: Settled = field(default_factory=Settled)
+    segment: str = ""
+    withdrawn: bool = False
 
     def values(self) -> dict[str, str | float]:
         """Return signals, facts and risk as a condition reads them.

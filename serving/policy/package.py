@@ -54,7 +54,8 @@ class Contributed(Protocol):
 _DOCS = {signal.name: signal.doc for signal in SIGNALS}
 _SPEAKERS = {EventKind.USER_MESSAGE: "user", EventKind.AGENT_MESSAGE: "agent"}
 _THOUGHTS = ("reasoning", "thinking", "rationale")
-# What has a place of its own in the package, or none: usage says nothing to a human.
+# What has a place of its own in the package, or none: usage says nothing to a human,
+# and the rates of a task's history stand among the signals.
 _PLACED = frozenset(
     {
         *_SPEAKERS,
@@ -63,6 +64,7 @@ _PLACED = frozenset(
         EventKind.TOOL_CALL,
         EventKind.TOOL_RESULT,
         EventKind.USAGE,
+        EventKind.HISTORY,
     }
 )
 _ROUNDING = 1e-6

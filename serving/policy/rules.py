@@ -30,12 +30,12 @@ from serving.policy.document import (
     LEARNED,
     SAFE_STOP,
     USER_ASKS,
-    Audit,
     Costs,
     Learned,
     Message,
     Messages,
     Mode,
+    OnWithdrawal,
     Priority,
     Queue,
     Route,
@@ -45,6 +45,8 @@ from serving.policy.document import (
 )
 from serving.policy.hours import Hours
 from serving.policy.part import Part, Unit, Words
+from serving.policy.review import Audit, Rubric
+from serving.policy.validation import Validation, about_validations, covered
 
 __all__ = [
     "AGENT_ASKS",
@@ -60,13 +62,16 @@ __all__ = [
     "Learned",
     "Message",
     "Mode",
+    "OnWithdrawal",
     "Policy",
     "PolicyError",
     "Priority",
     "Queue",
     "Route",
+    "Rubric",
     "Rule",
     "Unstaffed",
+    "Validation",
     "Waiver",
     "check",
     "compile_condition",
@@ -112,6 +117,8 @@ class Policy(Part):
     messages : Mapping of str to Mapping of str to Message
         What the user is told, by reason (a trigger, "safe_stop" or "default") and
         locale.
+    validations : tuple of Validation
+        What allows a rule to read what the agent says of itself.
     """
 
     version: Words
@@ -127,6 +134,7 @@ class Policy(Part):
     routes: Annotated[tuple[Route, ...], Field(min_length=1)]
     messages: Messages
     audit: Audit = Audit()
+    validations: tuple[Validation, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -150,7 +158,7 @@ class Policy(Part):
         try:
             policy = cls.model_validate(document)
         except ValidationError as error:
-            raise PolicyError(_part_faults(error)) from error
+            raise PolicyError(faults.part_faults(error)) from error
         found = tuple(policy._faults())  # noqa: SLF001 (its own)
         if found:
             raise PolicyError(found)
@@ -195,7 +203,7 @@ class Policy(Part):
         return cls.parse(text.read_text(encoding="utf-8"))
 
     def _faults(self) -> Iterator[str]:
-        yield from faults.rule_faults(self.rules, self.learned)
+        yield from faults.rule_faults(self.rules, self.learned, self.validations)
         yield from faults.queue_faults(self.queues)
         yield from faults.route_faults(self.routes, self.queues, self.rules)
         yield from faults.message_faults(self.messages, self.rules)
@@ -223,6 +231,26 @@ class Policy(Part):
         return bind(values, self._names)
 
     @cached_property
+    def _versions(self) -> Mapping[str, frozenset[str]]:
+        """Agent versions of which each rule may speak, where it may not of all."""
+        known = {one.id: one for one in self.validations}
+        return {
+            rule.name: covered(told, rule.validated, known)
+            for rule in self.rules
+            if (told := faults.self_reported(rule))
+        }
+
+    def can_fire(self, rule: Rule, *, on: date | None, agent_version: str) -> bool:
+        """Whether `rule` can fire on the day `on` for a task of `agent_version`.
+
+        A rule over what the agent says of itself speaks only of the agent versions on
+        which that was validated. On any other, an unknown one among them, it is silent.
+        """
+        versions = self._versions.get(rule.name)
+        heard = versions is None or agent_version in versions
+        return heard and rule.is_active(on)
+
+    @cached_property
     def _by_name(self) -> Mapping[str, Queue]:
         return {queue.name: queue for queue in self.queues}
 
@@ -244,19 +272,6 @@ class Policy(Part):
         )
 
 
-def _part_faults(error: ValidationError) -> Iterator[str]:
-    for fault in error.errors(include_url=False):
-        where = ".".join(str(step) for step in fault["loc"]) or "the document"
-        match fault["type"]:
-            case "missing":
-                yield f"{where} is missing"
-            case "extra_forbidden":
-                yield f"{where} is not a key of the policy; see `escalon policy schema`"
-            case _:
-                says = fault["msg"].removeprefix("Value error, ")
-                yield f"{where}: {says}, found {fault['input']!r}"
-
-
 def check(policy: Policy, *, today: date | None = None) -> tuple[str, ...]:
     """Return what the policy's owner should know though it may go live.
 
@@ -272,6 +287,8 @@ def check(policy: Policy, *, today: date | None = None) -> tuple[str, ...]:
 
 def _advice(policy: Policy, today: date | None) -> Iterator[str]:
     yield from advice.about_rules(policy.rules, policy.learned, today)
+    yield from advice.about_versions(policy.rules, policy.validations)
+    yield from about_validations(policy.validations, today)
     yield from advice.about_routes(policy.routes, policy.queues)
     if policy.audit.uniform == 0:
         yield "audit.uniform is 0: misses will not be seen, no certificate renewed"

@@ -6,6 +6,7 @@ import hashlib
 import math
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from serving.policy.conditions import outcome
 from serving.policy.decision import (
@@ -22,6 +23,7 @@ from serving.policy.rules import (
     SAFE_STOP,
     USER_ASKS,
     Mode,
+    OnWithdrawal,
     Policy,
     Priority,
     Rule,
@@ -97,7 +99,7 @@ def _rules_fired(
 ) -> Iterator[Firing]:
     bound = policy.bind(values)
     for rule in policy.rules:
-        if rule.is_active(facts.on):
+        if policy.can_fire(rule, on=facts.on, agent_version=facts.agent_version):
             held = outcome(policy.conditions[rule.when], bound)
             # A hard rule that fails must not be a silent no.
             if held is not False:
@@ -173,7 +175,10 @@ def _action(
         stuck = stops and not _is_staffed(policy, inputs, firings)
         return Action.SAFE_STOP if stuck else Action.ESCALATE
     blind = policy.learned.enabled and not by_model
-    if blind and not any(rule.is_active(inputs.facts.on) for rule in policy.rules):
+    on, version = inputs.facts.on, inputs.facts.agent_version
+    if blind and not any(
+        policy.can_fire(rule, on=on, agent_version=version) for rule in policy.rules
+    ):
         return Action.SAFE_STOP
     return Action.CONTINUE
 
@@ -199,6 +204,23 @@ def _news(
     return tuple(f for f in fired if f.trigger == LEARNED or not settled.covers(f))
 
 
+def _worded(
+    policy: Policy, inputs: Inputs, firings: tuple[Firing, ...]
+) -> tuple[Firing, ...]:
+    """Return `firings`, the learned one saying why where its promise was withdrawn."""
+    if not inputs.withdrawn or policy.learned.on_withdrawal is OnWithdrawal.KEEP:
+        return firings
+    return tuple(
+        replace(f, says=_WITHDRAWN) if f.trigger == LEARNED else f for f in firings
+    )
+
+
+_WITHDRAWN = (
+    "what was promised of missed tasks no longer holds, so every task goes to a human "
+    "until it does"
+)
+
+
 def _stopped() -> Firing:
     return Firing(
         trigger=SAFE_STOP,
@@ -211,9 +233,12 @@ def _stopped() -> Firing:
 def _decided(policy: Policy, inputs: Inputs) -> Decision:
     risk = inputs.risk
     threshold = policy.learned.held_against(
-        policy.costs, inputs.certified, inputs.account_value
+        policy.costs,
+        inputs.certified,
+        inputs.account_value,
+        withdrawn=inputs.withdrawn,
     )
-    firings = inputs.wishes + _news(policy, inputs, threshold)
+    firings = inputs.wishes + _worded(policy, inputs, _news(policy, inputs, threshold))
     by_model = risk is not None and threshold is not None
     action = _action(policy, inputs, firings, by_model=by_model)
     effective = _takes_effect(policy, inputs)
@@ -261,6 +286,7 @@ def decide(  # noqa: PLR0917 (all that is decided on)
     model_version: str | None,
     wishes: tuple[Firing, ...] = (),
     settled: Settled | None = None,
+    withdrawn: bool = False,
 ) -> Decision:
     """Return the decision at one step of a task. Pure: the same again for the same.
 
@@ -284,13 +310,16 @@ def decide(  # noqa: PLR0917 (all that is decided on)
     draw : Draw
         Chance.
     certificate : Certified or None
-        The model's; None is the same as a refused one.
+        The model's, of the task's segment; None is the same as a refused one.
     model_version : str or None
         For the record.
     wishes : tuple of Firing
         Explicit wishes for a human (`wish`). Always honoured, in every mode.
     settled : Settled, optional
         What a human has answered by returning the task; None: nothing yet.
+    withdrawn : bool
+        Whether monitors found that the certificate does not hold: the policy says what
+        becomes of the learned trigger then.
     """
     usable = float(risk) if risk is not None and 0 <= risk <= 1 else None
     return _decided(
@@ -305,6 +334,8 @@ def decide(  # noqa: PLR0917 (all that is decided on)
             model_version=model_version,
             wishes=wishes,
             settled=settled or Settled(),
+            segment="" if certificate is None else certificate.segment,
+            withdrawn=withdrawn,
         ),
     )
 

@@ -36,11 +36,13 @@ CREATE TABLE decision (
   position    INTEGER NOT NULL CHECK (position >= 0),  -- events the decision had seen
   action      TEXT NOT NULL CHECK (action IN ('CONTINUE', 'ESCALATE', 'SAFE_STOP')),
   effective   INTEGER NOT NULL CHECK (effective IN (0, 1)),
+  selected    INTEGER NOT NULL CHECK (selected IN (0, 1)),  -- by an audit stream
   body        BLOB NOT NULL,                   -- JSON: decision and inputs, to replay it
   salt        BLOB NOT NULL CHECK (length(salt) = 32),
   audit_seq   INTEGER NOT NULL REFERENCES audit_event (seq)
 );
 CREATE INDEX decision_of_task ON decision (task_id, position);
+CREATE INDEX decision_selected ON decision (task_id) WHERE selected = 1;
 CREATE TABLE event (
   n           INTEGER PRIMARY KEY,             -- order of arrival, over all tasks
   task_id     TEXT NOT NULL REFERENCES task (task_id),
@@ -55,6 +57,9 @@ CREATE TABLE event (
   UNIQUE (task_id, seq),
   UNIQUE (task_id, event_id)
 );
+-- What labels are made of, a small part of all events.
+CREATE INDEX event_labels ON event (task_id, seq)
+  WHERE kind IN ('audit_verdict', 'complaint', 'reopened', 'resolved', 'verdict');
 -- What a call was told, so that the same call again is told the same.
 CREATE TABLE answer (
   audit_seq INTEGER PRIMARY KEY REFERENCES audit_event (seq),
@@ -136,6 +141,29 @@ CREATE TABLE rating (
   PRIMARY KEY (handoff_id, by)
 );
 
+-- --- alarms --------------------------------------------------------------------------
+
+-- What monitors found of a model. One that withdraws a certificate does so while it is
+-- open: decisions of that model then fall to the safe side.
+CREATE TABLE alarm (
+  alarm_id   TEXT PRIMARY KEY,
+  model      TEXT NOT NULL,                    -- SHA-256 of the bundle; '': rules alone
+  code       TEXT NOT NULL,
+  segment    TEXT NOT NULL,
+  severity   TEXT NOT NULL CHECK (severity IN ('critical', 'serious', 'notice')),
+  withdraws  TEXT,                             -- segment of the certificate; '': all
+  raised_at  TEXT NOT NULL,
+  cleared_at TEXT,
+  body       BLOB NOT NULL,                    -- JSON: evidence, since, words
+  closing    BLOB,                             -- JSON: who cleared it, and why
+  salt       BLOB NOT NULL CHECK (length(salt) = 32),
+  audit_seq  INTEGER NOT NULL REFERENCES audit_event (seq),
+  CHECK ((cleared_at IS NULL) = (closing IS NULL))
+);
+CREATE UNIQUE INDEX one_open_alarm ON alarm (model, code, segment)
+  WHERE cleared_at IS NULL;
+CREATE INDEX alarm_listed ON alarm (raised_at);
+
 -- --- what may change, and how --------------------------------------------------------
 
 CREATE TRIGGER task_ownership BEFORE UPDATE ON task
@@ -172,6 +200,16 @@ CREATE TRIGGER rating_audited BEFORE UPDATE ON rating
 WHEN NEW.audit_seq <= OLD.audit_seq
 BEGIN SELECT RAISE(ABORT, 'rating: a change needs its own audit record'); END;
 
+CREATE TRIGGER alarm_audited BEFORE UPDATE ON alarm
+WHEN NEW.audit_seq <= OLD.audit_seq
+BEGIN SELECT RAISE(ABORT, 'alarm: a change needs its own audit record'); END;
+CREATE TRIGGER alarm_terms BEFORE UPDATE OF
+  alarm_id, model, code, segment, severity, withdraws, raised_at, body, salt ON alarm
+BEGIN SELECT RAISE(ABORT, 'alarm: what was found is fixed'); END;
+CREATE TRIGGER alarm_cleared_once BEFORE UPDATE ON alarm
+WHEN OLD.cleared_at IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'alarm: it was cleared before'); END;
+
 -- --- what may never change -----------------------------------------------------------
 
 CREATE TRIGGER audit_event_kept BEFORE UPDATE ON audit_event
@@ -204,3 +242,5 @@ CREATE TRIGGER task_stays BEFORE DELETE ON task
 BEGIN SELECT RAISE(ABORT, 'task: a task is closed, not deleted'); END;
 CREATE TRIGGER handoff_stays BEFORE DELETE ON handoff
 BEGIN SELECT RAISE(ABORT, 'handoff: a handoff is closed, not deleted'); END;
+CREATE TRIGGER alarm_stays BEFORE DELETE ON alarm
+BEGIN SELECT RAISE(ABORT, 'alarm: an alarm is cleared, not deleted'); END;

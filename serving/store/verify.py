@@ -232,6 +232,7 @@ def _made(row: Row) -> tuple[object, ...]:
         row["position"],
         row["action"],
         bool(row["effective"]),
+        bool(row["selected"]),
         commitment_of(row["salt"], row["body"]),
     )
 
@@ -246,5 +247,6 @@ def _promised(record: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
             record["events"]["first"] + record["events"]["count"],
             decision["action"],
             decision["effective"],
+            decision["selected"],
             decision["commit"],
         )

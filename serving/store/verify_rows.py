@@ -14,7 +14,7 @@ from features.events import EventKind
 from serving.policy.audit import AuditType
 from serving.policy.rules import Priority
 from serving.safely import Failure, attempt
-from serving.store import handoffs, log
+from serving.store import alarms, handoffs, log
 from serving.store.handoffs import commitment_of
 from serving.store.transaction import Reader, Row
 
@@ -29,6 +29,7 @@ _OUTBOX = "SELECT * FROM outbox"
 _RATINGS = "SELECT * FROM rating"
 _HISTORY = "SELECT * FROM handoff_history"
 _ANSWERS = "SELECT audit_seq FROM answer"
+_ALARMS = "SELECT * FROM alarm"
 
 Record = Mapping[str, Any]
 Note = Callable[[str], None]
@@ -51,6 +52,8 @@ class Expected:
         Handoff by the place of the record.
     answered : set
         Places of the records behind which a call was answered.
+    alarms : dict
+        Record by alarm: the last.
     """
 
     tasks: dict[str, Record] = field(default_factory=dict)
@@ -59,6 +62,7 @@ class Expected:
     ratings: dict[tuple[str, str], Record] = field(default_factory=dict)
     speaks_of: dict[int, Record] = field(default_factory=dict)
     answered: set[int] = field(default_factory=set)
+    alarms: dict[str, Record] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
         """Take in the next record of the log."""
@@ -73,6 +77,8 @@ class Expected:
             rating = record["rating"]
             self.ratings[rating["handoff"], rating["by"]] = record
             self.speaks_of[record["seq"]] = record
+        if "alarm" in record:
+            self.alarms[record["alarm"]["id"]] = record
         if record["type"] in _ANSWERED:
             self.answered.add(record["seq"])
 
@@ -248,6 +254,21 @@ def _check_answers(reader: Reader, expected: Expected, note: Note) -> None:
         note(f"an answer and record {seq} do not go together")
 
 
+def _check_alarms(reader: Reader, expected: Expected, note: Note) -> None:
+    seen = set()
+    for row in reader.all(_ALARMS):
+        alarm_id = row["alarm_id"]
+        seen.add(alarm_id)
+        last = expected.alarms.get(alarm_id, {})
+        withdraws = row["withdraws"] is not None and row["cleared_at"] is None
+        stored = (alarms.standing_of(row), row["audit_seq"], withdraws)
+        said = last.get("type") == AuditType.CERTIFICATE_WITHDRAWN
+        if stored != (last.get("alarm"), last.get("seq"), said):
+            note(f"alarm {alarm_id!r} is not as the log last says")
+    for says in _missing("alarm", expected.alarms, seen):
+        note(says)
+
+
 _CHECKS: Mapping[str, Callable[[Reader, Expected, Note], None]] = {
     "tasks": _check_tasks,
     "handoffs": _check_handoffs,
@@ -256,4 +277,5 @@ _CHECKS: Mapping[str, Callable[[Reader, Expected, Note], None]] = {
     "ratings": _check_ratings,
     "histories": _check_history,
     "answers": _check_answers,
+    "alarms": _check_alarms,
 }

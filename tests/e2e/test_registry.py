@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -38,6 +39,12 @@ pytestmark = [
 ]
 
 START_WITHIN = 60.0
+GREEN: dict[str, Any] = {"verdict": "promoted", "gates": []}
+RED: dict[str, Any] = {
+    "verdict": "refused",
+    "override": None,
+    "gates": [{"code": "ESC009", "passed": False}, {"code": "ESC001", "passed": True}],
+}
 
 
 def no_rules(data: Snapshots) -> NDArray[np.bool_]:
@@ -84,7 +91,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Logged:
     root = tmp_path_factory.mktemp("registry") / "new" / "mlruns"
     registry = Registry(root)
     first = registry.log(trained, order)
-    assert registry.promote(first.number) == first
+    assert registry.promote(first.number, GREEN) == first
     second = registry.log(other, order)
     x = snapshots(log, labels_of(log)).x[::97]
     return Logged(
@@ -114,9 +121,9 @@ def test_versions_are_numbered_and_aliased(logged: Logged) -> None:
 def test_a_challenger_can_be_promoted_and_taken_back(logged: Logged) -> None:
     """Promoting moves the one alias, by alias or by number, and nothing else."""
     registry = logged.registry
-    assert registry.promote(CHALLENGER) == logged.second
+    assert registry.promote(CHALLENGER, GREEN) == logged.second
     assert registry.find(CHAMPION) == logged.second
-    assert registry.promote("1") == logged.first
+    assert registry.promote("1", GREEN) == logged.first
     assert registry.find(CHAMPION) == logged.first
     assert registry.find(CHALLENGER) == logged.second
 
@@ -125,7 +132,7 @@ def test_a_challenger_can_be_promoted_and_taken_back(logged: Logged) -> None:
 def test_a_version_that_is_not_there_is_refused(logged: Logged, version: str) -> None:
     """Neither number nor alias is invented; the error names the registry."""
     with pytest.raises(RegistryError, match=r"mlflow\.db"):
-        logged.registry.promote(version)
+        logged.registry.promote(version, GREEN)
     with pytest.raises(RegistryError, match=r"mlflow\.db"):
         logged.registry.find(version)
 
@@ -137,6 +144,31 @@ def test_a_registry_is_a_folder(logged: Logged) -> None:
     assert not list(logged.root.rglob("*.pkl"))
     again = Registry(logged.root)
     assert again.find(CHAMPION) == logged.first
+
+
+def test_what_the_gates_said_stays_with_the_version(logged: Logged) -> None:
+    """gates.json and tags are kept with the run; a refusal moves no alias."""
+    registry = logged.registry
+    registry.keep_gates("2", RED)
+    assert registry.champion() == logged.first
+    assert registry.kept(logged.second, "gates.json") == RED
+    tags = logged.client.get_run(logged.second.run_id).data.tags
+    assert (tags["gates"], tags["gates_red"]) == ("refused", "ESC009")
+    assert registry.kept(logged.second, "nothing.json") is None
+
+
+def test_a_new_registry_has_no_champion(tmp_path: Path) -> None:
+    """Before anything is promoted there is none, and asking is no error."""
+    assert Registry(tmp_path / "mlruns").champion() is None
+
+
+def test_a_run_keeps_who_it_learned_from_and_the_price_of_lies(logged: Logged) -> None:
+    """parts.json and gaming.json are artifacts of the training."""
+    assert logged.registry.kept(logged.first, "parts.json") == (
+        logged.trained.parts.to_json()
+    )
+    gaming = logged.registry.kept(logged.first, "gaming.json")
+    assert gaming == logged.trained.gaming.to_json()
 
 
 # --- what a run says ---------------------------------------------------------

@@ -29,8 +29,11 @@ def wrong_share(draw: Draw, miss_rate: Callable[[float], float]) -> float:
     wrong = 0
     for seed in range(DRAWS):
         highest, group = draw(rng)
+        # One task more, that needed nobody, lies below all others.
         evidence = Evidence(
-            highest=highest, needed=np.ones(len(highest), dtype=bool), group=group
+            highest=np.append(highest, -1.0),
+            needed=np.arange(len(highest) + 1) < len(highest),
+            group=np.append(group, "nobody"),
         )
         found = certify(evidence, alpha=ALPHA, delta=DELTA, seed=seed)
         assert found.threshold is not None

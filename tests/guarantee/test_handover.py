@@ -69,6 +69,10 @@ class Model:
         """Return what the contributions add up to."""
         return 0.0
 
+    def between(self, _: NDArray[np.float64], /) -> tuple[float, float]:
+        """Return no more than the risk can be."""
+        return 0.0, 1.0
+
     def explain(self, _: NDArray[np.float64], /) -> tuple[()]:
         """Return no contributions; or end the thread, half way through a handover."""
         if self.ends_the_process:

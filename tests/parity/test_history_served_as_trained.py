@@ -74,7 +74,7 @@ class Shift:
     def hear(self, task: str, draw: random.Random) -> None:
         """Let a verdict come in, now and then one that changes an earlier one."""
         needed = draw.choice(["yes", "no", "uncertain"])
-        body = {"needed": needed, "by": "rater", "propensity": 0.5}
+        body = {"needed": needed, "by": "rater", "propensity": 0.2}
         self.engine.outcomes([self.event(task, "audit_verdict", **body)])
 
 
@@ -85,7 +85,7 @@ def shift(tmp_path_factory: pytest.TempPathFactory) -> Shift:
     draw = random.Random(7)  # noqa: S311 - a plan, not a secret
     for i in range(100):
         shift.begin(f"task {i}", draw)
-        for _ in range(draw.randrange(3)):
+        for _ in range(draw.randrange(9)):
             shift.hear(f"task {draw.randrange(i + 1)}", draw)
         if i == 50:
             shift.store.close()
@@ -111,7 +111,7 @@ def test_stamps_of_a_service_and_of_its_log_are_equal(shift: Shift) -> None:
     again = batch.log_events(stamped(bare, labels_of(bare)))
     served = stamps(log)
     assert len(served) > 90  # a few never said what they wanted
-    assert any(s["type_n"] for s in served.values())
+    assert any(s.get("type_n") for s in served.values())
     assert stamps(again) == served
 
 

@@ -34,8 +34,8 @@ from training.bundle.scorer import Scorer, Twin
 from training.bundle.sureness import Sureness
 
 __all__ = [
-    "ALLOWANCE",
     "FORMAT",
+    "MOST_SAID",
     "WORDS",
     "BundleError",
     "Calibrator",
@@ -67,8 +67,8 @@ _PLAIN = (_SCORER, _CALIBRATOR, _SURENESS, _SIGNALS, _CERTIFICATES, _REFERENCE)
 _STEPS = NAMES.index("steps")
 _EXPECTED = NAMES.index("history_expected_rate")
 _SPOKE = NAMES.index("since_agent_message")
-# What an agent says can lower the score by so much and no more, log-odds.
-ALLOWANCE = 0.5
+# What an agent says can raise the score by so much and never lower it, log-odds.
+MOST_SAID = 0.25
 WORDS = tuple(i for i, signal in enumerate(SIGNALS) if signal.trust != "observed")
 
 
@@ -127,9 +127,9 @@ class ModelBundle:
     segments : tuple of Certificate
         Of parts of the tasks, one per segment that was asked for.
     floor : Scorer or None
-        Of the signals that no word of the agent's changes. The score is never lower
-        than its score less `ALLOWANCE`, whatever the agent says. None where the
-        scorer reads nothing the agent says.
+        Of the signals that no word of the agent's changes. Whatever the agent says,
+        the score is never below the floor's, and at most `MOST_SAID` above it. None
+        where the scorer reads nothing the agent says.
     reference : mapping
         What the signals were like in training, for `training.monitor.drift`.
     """
@@ -236,7 +236,8 @@ class ModelBundle:
         score = self.scorer.scores(x, threads=threads)
         if self.floor is None:
             return score
-        return np.maximum(score, self.floor.scores(x, threads=threads) - ALLOWANCE)
+        floor = self.floor.scores(x, threads=threads)
+        return np.clip(score, floor, floor + MOST_SAID)
 
     def score(self, signals: Floats) -> float:
         """Return the score (log-odds) for signals of shape (n_signals,)."""
@@ -289,13 +290,13 @@ class ModelBundle:
         parts = self.scorer.contributions(x, threads=1 if len(x) == 1 else 0)
         if self.floor is None:
             return parts
-        lowest = self.floor.scores(x) - ALLOWANCE
-        held = self.scorer.scores(x) < lowest
+        score = self.scores(x)
+        held = score != self.scorer.scores(x)
         if held.any():
-            parts[held] = self._parts_of_floor(x[held], parts[held])
+            parts[held] = self._parts_of_floor(x[held], score[held], parts[held])
         return parts
 
-    def _parts_of_floor(self, x: Floats, unbounded: Floats) -> Floats:
+    def _parts_of_floor(self, x: Floats, score: Floats, unbounded: Floats) -> Floats:
         """Return contributions where the agent's words would have said more.
 
         What the words add then is what is left of the score, in proportion to what
@@ -304,10 +305,8 @@ class ModelBundle:
         parts = self.floor.contributions(x) if self.floor else unbounded
         words = list(WORDS)
         said = np.abs(unbounded[:, words]) + 1e-12
-        start = (self.floor or self.scorer).start
-        parts[:, words] += (start - ALLOWANCE - self.base) * (
-            said / said.sum(axis=1, keepdims=True)
-        )
+        left = score - self.base - parts.sum(axis=1)
+        parts[:, words] += left[:, None] * said / said.sum(axis=1, keepdims=True)
         return parts
 
 

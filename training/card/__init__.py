@@ -2,47 +2,43 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
+from pydantic import TypeAdapter, ValidationError
 
+from training.card import figures, pictures
+from training.card.blocks import Picture
+from training.card.bom import bom
+from training.card.derived import derive
 from training.card.facts import CardFacts
-from training.card.figures import ReportJson, bars, figures
+from training.card.rendering import markdown, page, plain_phrase
+from training.card.shown import Shown
+from training.card.source import Source
 from training.card.svg import inline_svg
-from training.card.view import view
-from training.evaluate.report import SCHEMA, plain
+from training.card.view import View, view
+from training.evaluate.report import SCHEMA as REPORT_SCHEMA
+from training.evaluate.report import plain
 
+ReportJson = Mapping[str, Any]
+
+SCHEMA = "escalon.card/1"
+PAGE, MARKDOWN, DATA, BOM = "card.html", "card.md", "card.json", "card.cdx.json"
 _TOP = 15
-
-_CAPTIONS = {
-    "reliability": "Predicted risk against what happened, in up to ten bins of equal "
-    "weight. On the dashed line a risk of 30 % means 30 of 100. Below: how many tasks "
-    "have such a risk; at every step each task is spread over its steps.",
-    "cost": "Expected cost per task if the threshold were moved.",
-    "workload": "What a threshold asks of people (above) and what it lets through "
-    "(below).",
-    "frontier": "Misses bought off by escalations. Left and down is better; a rule on "
-    "the dotted diagonal knows nothing.",
-    "precision_recall": "Of those escalated, how many needed it; of those who needed "
-    "it, how many are escalated. A task counts once, by its highest risk.",
-    "roc_pr": "Ranking of steps and of finished tasks. Dotted: no knowledge.",
-    "lead": "How early the alarm came in tasks that needed a human and were escalated.",
-    "signals": "Share of the average absolute contribution to the score. Orange: more "
-    "of it never lowers the risk. Blue: more of it never raises it. Grey: free.",
-}
+_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 class CardError(ValueError):
-    """A report and facts that do not speak of the same model."""
+    """A report and facts of two models, or a file that holds no card."""
 
 
 def write_card(report: ReportJson, facts: CardFacts, directory: Path) -> Path:
-    """Write card.html, card.md and card.json into a directory; return card.html.
+    """Write card.html, card.md, card.json and card.cdx.json; return card.html.
 
     The page is one file: pictures are inline SVG, and it neither runs a script nor
     asks any server for anything. The same report and facts give the same bytes.
@@ -62,25 +58,66 @@ def write_card(report: ReportJson, facts: CardFacts, directory: Path) -> Path:
         If the report is of another schema, or its threshold is not the certificate's.
     """
     _same_model(report, facts)
-    shown = view(report, facts)
+    source = source_of(report, facts)
+    shown = view(source)
+    texts = {
+        PAGE: page(shown, _pictures(source, shown)).encode(),
+        MARKDOWN: markdown(shown, source).encode(),
+        DATA: orjson.dumps(
+            {"schema": SCHEMA, **source.data, "card": _plain(shown)}, option=_OPTIONS
+        ),
+        BOM: orjson.dumps(bom(shown, source), option=_OPTIONS),
+    }
     directory.mkdir(parents=True, exist_ok=True)
-    page = directory / "card.html"
-    pictures = _pictures(report, facts)
-    words = _render("card.html.j2", {**shown, "pictures": pictures})
-    page.write_text(words, encoding="utf-8")
-    (directory / "card.md").write_text(_render("card.md.j2", shown), encoding="utf-8")
-    found = {name: value for name, value in report.items() if name != "curves"}
-    data = {"facts": plain(facts), "card": plain(shown), "report": found}
-    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    (directory / "card.json").write_bytes(orjson.dumps(data, option=options))
-    return page
+    for name, content in texts.items():
+        (directory / name).write_bytes(content)
+    return directory / PAGE
+
+
+def source_of(report: ReportJson, facts: CardFacts) -> Source:
+    """Return the data of a card: everything that its numbers are looked up in."""
+    data = {
+        "facts": plain(facts),
+        "report": dict(report),
+        "derived": derive(report, facts),
+    }
+    # As it is read back: dates are text, and nothing is shared.
+    return Source(data=orjson.loads(orjson.dumps(data)))
+
+
+def read_card(path: Path) -> tuple[dict[str, Any], CardFacts]:
+    """Return the report and the facts that a card.json was made from.
+
+    Raises
+    ------
+    CardError
+        If there is no such file, or it is of another schema.
+    """
+    try:
+        held = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        msg = f"expected a card.json at {path}, but it cannot be read ({error})"
+        raise CardError(msg) from error
+    found = held.get("schema") if isinstance(held, dict) else None
+    if found != SCHEMA:
+        msg = (
+            f"expected a card of schema {SCHEMA!r} at {path}, found {found!r}; it was "
+            "written by another release: train the version anew"
+        )
+        raise CardError(msg)
+    try:
+        facts = TypeAdapter(CardFacts).validate_python(held["facts"])
+    except ValidationError as error:
+        msg = f"the facts in {path} are not those of a card: {error}"
+        raise CardError(msg) from error
+    return held["report"], facts
 
 
 def _same_model(report: ReportJson, facts: CardFacts) -> None:
-    if report.get("schema") != SCHEMA:
+    if report.get("schema") != REPORT_SCHEMA:
         msg = (
-            f"expected a report of schema {SCHEMA!r}, found {report.get('schema')!r}; "
-            "evaluate the model again"
+            f"expected a report of schema {REPORT_SCHEMA!r}, found "
+            f"{report.get('schema')!r}; evaluate the model again"
         )
         raise CardError(msg)
     if report["threshold"] != facts.certificate.threshold:
@@ -92,29 +129,42 @@ def _same_model(report: ReportJson, facts: CardFacts) -> None:
         raise CardError(msg)
 
 
-def _pictures(report: ReportJson, facts: CardFacts) -> dict[str, dict[str, str]]:
-    drawn = figures(report)
-    if facts.signals:
-        top = facts.signals[:_TOP]
-        rows = [(s.name, 100 * s.share, int(s.direction)) for s in top]
-        drawn["signals"] = bars(rows, x="% of all contributions")
+def _pictures(source: Source, shown: View) -> dict[str, Markup]:
+    """Return the pictures of a view as inline SVG, by name."""
+    report, facts = source.report.value, source.facts.value
+    promises = [facts["certificate"], *facts["frontier"]]
+    shares = [
+        (s["name"], 100 * s["share"], s["direction"]) for s in facts["signals"][:_TOP]
+    ]
+    drawn: dict[str, Callable[[], Figure]] = {
+        "stages": lambda: pictures.stages(report),
+        "forest": lambda: pictures.forest(report),
+        "desks": lambda: pictures.desks(source.derived["work"].value, promises),
+        "frontier": lambda: figures.frontier(report, promises),
+        "signals": lambda: figures.bars(shares, x="% of all contributions"),
+        "reliability": lambda: figures.reliability(report),
+        "cost": lambda: figures.cost(report),
+        "workload": lambda: figures.workload(report),
+        "precision_recall": lambda: figures.precision_recall(report),
+        "roc_pr": lambda: figures.roc_pr(report),
+        "lead": lambda: figures.lead(report),
+    }
     return {
-        name: {
-            # Made here from numbers; the only text in it is escaped by matplotlib.
-            "svg": Markup(inline_svg(figure, name=name, says=_CAPTIONS[name])),  # noqa: S704
-            "caption": _CAPTIONS[name],
-        }
-        for name, figure in drawn.items()
+        # Made here from numbers; the only text in it is escaped by matplotlib.
+        p.name: Markup(inline_svg(drawn[p.name](), name=p.name, says=p.caption))  # noqa: S704
+        for p in shown.pictures
     }
 
 
-def _render(template: str, context: Mapping[str, Any]) -> str:
-    environment = Environment(
-        loader=PackageLoader("training.card"),
-        autoescape=template.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template(template).render(context)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+def _plain(value: Any) -> Any:
+    """Return a view as JSON data; a phrase is text, and where it was looked up."""
+    if isinstance(value, Picture):
+        drawn = {"kind": value.kind, "name": value.name, "caption": value.caption}
+        return {**drawn, "numbers": [piece.at for piece in value.numbers]}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, (tuple, list)):
+        if value and all(isinstance(part, (str, Shown)) for part in value):
+            return plain_phrase(tuple(value))
+        return [_plain(item) for item in value]
+    return value

@@ -13,8 +13,8 @@ from training.evaluate.metrics import Floats
 
 # Told apart by colour-blind readers and in grey print. `training.card.svg` turns each
 # into a CSS variable, so that a page in dark mode can lighten them.
-INK, MUTED, GRID = "#1d2733", "#66717f", "#dde2e8"
-BLUE, ORANGE, GREEN, PAPER = "#1f6fb2", "#c2500a", "#2a7d55", "#fefefe"
+INK, MUTED, GRID = "#1d2733", "#5b6672", "#dde2e8"
+BLUE, ORANGE, GREEN, PAPER = "#1f6fb2", "#b94a08", "#2a7d55", "#fefefe"
 DOTTED, DASHED, LONG = (0, (1, 1.5)), (0, (4, 2)), (0, (6, 2))
 WIDTH = 7.2  # inches
 
@@ -101,6 +101,27 @@ def mark_tolerated(axes: Axes, alpha: float) -> None:
     """Mark the tolerated miss rate on an axis in percent."""
     label = f"tolerated: {100 * alpha:g} %"
     axes.axhline(100 * alpha, color=GREEN, lw=1.2, ls=DOTTED, label=label)
+
+
+def beside(axes: Axes, x: float, y: float, words: str) -> None:
+    """Write to the right of the end of a bar."""
+    axes.annotate(
+        words,
+        (x, y),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+        color=INK,
+    )
+
+
+def mark_points(axes: Axes, points: Sequence[Point]) -> None:
+    """Draw what happened against the risk, with intervals."""
+    x = np.array([p["risk"] for p in points])
+    value, low, high = (column(points, "observed", part) for part in PARTS)
+    around = np.abs(np.stack([value - low, high - value]))
+    axes.errorbar(x, value, around, fmt="o", ms=4, lw=1.2, color=BLUE)
 
 
 def column(points: Sequence[Point], key: str, part: str = "value") -> Floats:

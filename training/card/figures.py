@@ -18,12 +18,15 @@ from training.card.drawing import (
     LONG,
     MUTED,
     ORANGE,
+    PARTS,
+    beside,
     blank,
     column,
     curve,
     dress,
     floats,
     legend,
+    mark_points,
     mark_threshold,
     mark_tolerated,
 )
@@ -65,7 +68,7 @@ def reliability(report: ReportJson) -> Figure:
     figure, grid = blank(2, 2, height=5.0, ratios=(3.2, 1))
     for (scope, title), top, bottom in zip(SCOPES.items(), *grid, strict=True):
         top.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=DASHED)
-        _points(top, report["curves"]["reliability"][scope])
+        mark_points(top, report["curves"]["reliability"][scope])
         top.text(0.04, 0.95, _honesty(report[scope]), va="top", fontsize=8, color=INK)
         dress(top, title=title)
         top.set(xlim=(0, 1), ylim=(0, 1))
@@ -76,15 +79,6 @@ def reliability(report: ReportJson) -> Figure:
     grid[1][0].set_ylabel("tasks", color=INK, fontsize=9)
     legend(grid[1][0], loc="upper right")
     return figure
-
-
-def _points(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
-    x = np.array([p["risk"] for p in points])
-    value, low, high = (
-        column(points, "observed", part) for part in ("value", "low", "high")
-    )
-    around = np.abs(np.stack([value - low, high - value]))
-    axes.errorbar(x, value, around, fmt="o", ms=4, lw=1.2, color=BLUE)
 
 
 def _honesty(scores: Mapping[str, Any]) -> str:
@@ -145,7 +139,7 @@ def workload(report: ReportJson) -> Figure:
         top, points, "escalation_rate", colour=BLUE, label="escalated", scale=100
     )
     mark_threshold(top, report["threshold"], line)
-    dress(top, y="escalations per 100 tasks")
+    dress(top, y="escalated, % of tasks")
     line = curve(bottom, points, "miss_rate", colour=ORANGE, label="missed", scale=100)
     bound = 100 * floats([p["miss_bound"] for p in points[:-1]])
     doubt = f"{100 * (1 - report['delta']):.0f} % upper bound at any one threshold"
@@ -159,24 +153,44 @@ def workload(report: ReportJson) -> Figure:
     return figure
 
 
-def frontier(report: ReportJson) -> Figure:
-    """Return misses against workload: what each escalation buys, for each rule."""
-    figure, ((axes,),) = blank(1, 1, height=3.8)
+def frontier(report: ReportJson, bounds: Sequence[Mapping[str, Any]] = ()) -> Figure:
+    """Return misses against workload: what each escalation buys, for each rule.
+
+    Parameters
+    ----------
+    bounds : sequence of mapping
+        Certificates: the bound on misses that each promises, where it stands.
+    """
+    figure, ((axes,),) = blank(1, 1, height=4.2)
     points = report["curves"]["thresholds"]
     x = 100 * column(points, "escalation_rate")
-    y = 100 * column(points, "miss_rate")
+    y, low, high = (100 * column(points, "miss_rate", part) for part in PARTS)
     axes.plot([0, 100], [100, 0], color=MUTED, lw=1, ls=DOTTED, label="at random")
+    axes.fill_between(x, low, high, color=BLUE, alpha=0.18, lw=0)
     axes.plot(x, y, color=BLUE, lw=2, label="this model, every threshold")
     mark_tolerated(axes, report["alpha"])
+    _certified(axes, bounds)
     for (name, rule), shape in zip(
         report["baselines"].items(), "^v<>sphd", strict=False
     ):
         _rule(axes, rule, shape, ORANGE, name.replace("_", " "))
-    _rule(axes, report, "o", INK, "current threshold")
-    dress(axes, x="escalations per 100 tasks", y="missed, % of needed")
+    _rule(axes, report, "o", INK, "current threshold, as observed")
+    dress(axes, x="escalated, % of tasks", y="missed, % of needed")
     axes.set(xlim=(0, 100), ylim=(0, 100))
-    legend(axes)
+    legend(axes, loc="upper right")
     return figure
+
+
+def _certified(axes: Axes, bounds: Sequence[Mapping[str, Any]]) -> None:
+    """Mark which bound is promised for which workload."""
+    held = {c["alpha"]: c for c in bounds if c["escalation_rate"] is not None}
+    if not held:
+        return
+    x = [100 * c["escalation_rate"] for c in held.values()]
+    y = [100 * alpha for alpha in held]
+    axes.plot(x, y, "D", color=GREEN, ms=6, label="certified: missed at most")
+    for right, up in zip(x, y, strict=True):
+        beside(axes, right, up, f"{up:g} %")
 
 
 def _rule(
@@ -236,8 +250,7 @@ def lead(report: ReportJson) -> Figure:
     figure, ((left, right),) = blank(1, 2, height=2.9)
     steps = np.array(report["curves"]["lead"]["steps"])
     left.bar(np.arange(len(steps)), steps, 0.9, color=BLUE)
-    label = f"steps left at the alarm (last bar: {len(steps) - 1} or more)"
-    dress(left, x=label, y="tasks caught")
+    dress(left, x="steps left at the alarm (last bar: or more)", y="tasks caught")
     share = np.array(report["curves"]["lead"]["share"])
     right.bar(100 * (np.arange(len(share)) + 0.5) / len(share), share, 9, color=BLUE)
     dress(right, x="% of the task done at the alarm")
@@ -269,7 +282,7 @@ def bars(rows: Sequence[tuple[str, float, int]], *, x: str) -> Figure:
     place = np.arange(len(rows))[::-1]
     axes.barh(place, values, 0.72, color=[colours[d] for d in directions])
     for at, value in zip(place, values, strict=True):
-        axes.text(value, at, f" {value:.1f}", va="center", fontsize=8, color=INK)
+        beside(axes, value, at, f"{value:.1f}")
     dress(axes, x=x)
     axes.set_yticks(place, names)
     axes.grid(visible=False, axis="y")

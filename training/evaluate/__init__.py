@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.costs import Costs
 from training.evaluate import curves
 from training.evaluate.baselines import Baseline
-from training.evaluate.decisions import Alarms, Costs, Decisions, decisions
+from training.evaluate.decisions import Alarms, Decisions, decisions
 from training.evaluate.intervals import Estimate, Resampling
 from training.evaluate.metrics import Floats, auroc_within, base_rate
 from training.evaluate.reliability import spiegelhalter_z
@@ -20,6 +21,7 @@ from training.evaluate.report import BaselineResult, Report, Setting, Slice
 from training.evaluate.rows import LabelledRows, Rows
 from training.evaluate.scoring import Sample, Scored, score
 from training.evaluate.slices import at_steps, by_group
+from training.evaluate.stages import by_stage
 
 _FEW = 30
 
@@ -97,6 +99,7 @@ def evaluate(
         spiegelhalter=run.spiegelhalter(),
         within_strata=run.within_strata(),
         at_steps=at_steps(rows, run.risk, run.draws),
+        by_stage=by_stage(rows, run.risk, run.draws),
         baselines={k: run.baseline(b, model) for k, b in baselines.items()},
         by_group=slices,
         curves=run.curves(delta),

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluate.decisions import Alarms, Costs, rates
+from training.costs import Costs
+from training.evaluate.decisions import Alarms, rates
 from training.evaluate.intervals import Resampling, interval, share, upper_bound
 from training.evaluate.metrics import Floats, Indices, ratio
 from training.evaluate.reliability import equal_mass_bins

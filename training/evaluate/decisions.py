@@ -9,33 +9,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from training.costs import Costs
 from training.evaluate.intervals import Estimate, Resampling, interval, share
 from training.evaluate.metrics import Floats, Indices, ratio
 from training.evaluate.rows import Rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
-    """What a review and a miss cost, in one currency.
-
-    Attributes
-    ----------
-    review : float
-        Cost of one escalation, whether it was needed or not.
-    miss : float
-        Cost of a task that needed a human and did not get one.
-    fixable : float in (0, 1]
-        Probability that a human who is asked prevents that cost.
-    """
-
-    review: float = 5.0
-    miss: float = 40.0
-    fixable: float = 0.8
-
-    @property
-    def threshold(self) -> float:
-        """Risk above which a review pays, in (0, inf)."""
-        return self.review / (self.fixable * self.miss)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluate.decisions import Costs, Decisions
+from training.costs import Costs
+from training.evaluate.decisions import Decisions
 from training.evaluate.intervals import Estimate
 
 SCHEMA = "escalon.report/1"
@@ -76,6 +77,27 @@ class AtStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A range of absolute steps, or the end of the tasks, judged by itself.
+
+    Attributes
+    ----------
+    first_step, last_step : int or None
+        1-based, both included; None: without a bound, and both None: the last step.
+    n_tasks : int
+        Tasks that got there.
+    reliability : tuple of mapping
+        Points as in `training.evaluate.curves.reliability`.
+    """
+
+    first_step: int | None
+    last_step: int | None
+    n_tasks: int
+    scores: Scores
+    reliability: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
     """One value of one grouping, at the end of its tasks.
 
@@ -135,6 +157,8 @@ class Report:
         Z and two-sided p-value at the end of the task.
     within_strata : mapping
         AUROC over pairs of the same agent version and domain, per scope.
+    by_stage : mapping of str to Stage
+        Early, middle and late in a task, and at its end.
     by_group : mapping of str to mapping of str to Slice
         Per grouping and value.
     curves : mapping
@@ -157,6 +181,7 @@ class Report:
     spiegelhalter: Mapping[str, float]
     within_strata: Mapping[str, Estimate]
     at_steps: Mapping[str, AtStep]
+    by_stage: Mapping[str, Stage]
     baselines: Mapping[str, BaselineResult]
     by_group: Mapping[str, Mapping[str, Slice]]
     curves: Mapping[str, Any]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluate.decisions import Alarms, Costs, decisions
+from training.costs import Costs
+from training.evaluate.decisions import Alarms, decisions
 from training.evaluate.intervals import Estimate, Resampling, Statistic
 from training.evaluate.metrics import Floats, auroc, base_rate, brier, ratio
 from training.evaluate.report import AtStep, Slice

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -46,6 +46,12 @@ class TaskOutcome:
         The agent's last word on how sure it is; NaN where it gave none.
     transferred : bool
         Whether the agent itself asked for, or made, a transfer to a human.
+    complained : bool
+        Whether a complaint that nobody found wrong, or a reopening, came in: the task
+        has a label whether or not it was drawn, so it leaves the audit frame.
+    draw : float in [0, 1)
+        The draw of the uniform stream, as logged: `uniform` is ``draw < q_uniform``.
+        NaN where it is not known.
     """
 
     task_id: str
@@ -68,6 +74,8 @@ class TaskOutcome:
     model_version: str = ""
     confidence: float = math.nan
     transferred: bool = False
+    complained: bool = False
+    draw: float = math.nan
 
 
 _TEXT = {
@@ -80,7 +88,7 @@ _TEXT = {
     "trigger",
     "model_version",
 }
-_FLAGS = {"escalated", "uniform", "targeted", "transferred"}
+_FLAGS = {"escalated", "uniform", "targeted", "transferred", "complained"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +118,24 @@ class Outcomes:
     model_version: NDArray[np.str_]
     confidence: NDArray[np.float64]
     transferred: NDArray[np.bool_]
+    complained: NDArray[np.bool_]
+    draw: NDArray[np.float64]
 
     @classmethod
     def of(cls, outcomes: Iterable[TaskOutcome]) -> Self:
         """Return `outcomes` as columns, the earliest decision first."""
         rows = sorted(outcomes, key=lambda one: (one.at, one.task_id))
         return cls(**{f.name: _column(f.name, rows) for f in fields(cls)})
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the tasks of all `parts`, at least one, as they stand."""
+        return cls(
+            **{
+                f.name: np.concatenate([getattr(part, f.name) for part in parts])
+                for f in fields(cls)
+            }
+        )
 
     def __len__(self) -> int:
         return len(self.at)
@@ -131,9 +151,12 @@ class Outcomes:
 
     @property
     def propensity(self) -> NDArray[np.float64]:
-        """Probability that a human labels the task: 1 where it was handed over."""
+        """Probability that the task gets a label, shape (n_tasks,).
+
+        1 where it was handed over, or complained about: no draw was needed.
+        """
         drawn = 1 - (1 - self.q_uniform) * (1 - self.q_targeted)
-        return np.where(self.escalated, 1.0, drawn)
+        return np.where(self.escalated | self.complained, 1.0, drawn)
 
 
 def _column(name: str, rows: list[TaskOutcome]) -> NDArray[Any]:

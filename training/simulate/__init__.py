@@ -6,8 +6,9 @@ filters it, `tables` holds the numbers, `blocks` draws many tasks at once, `word
 later, `regret` prices decisions.
 """
 
+from training.costs import Costs
 from training.simulate.read import ForeignEventError
-from training.simulate.regret import Costs, cost_of, expected_cost, optimal_cost
+from training.simulate.regret import cost_of, expected_cost, optimal_cost
 from training.simulate.tables import WorldError
 from training.simulate.world import SimulatedTask, World
 

@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from training.costs import Costs
 from training.simulate.chain import Floats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
-    """What a review and a miss cost, in one currency.
-
-    Attributes
-    ----------
-    review : float
-        Of handing one task to a human, needed or not.
-    miss : float or ndarray of shape (n_tasks,)
-        Of a task that needed a human and got none; may grow with the account's value.
-    fixable : float in (0, 1]
-        P(the human puts it right | needed, escalated). What they do not costs a miss.
-    """
-
-    review: float
-    miss: float | Floats
-    fixable: float = 1.0
-
-    def threshold(self) -> float | Floats:
-        """Return the risk above which a review pays."""
-        return self.review / (self.fixable * self.miss)
 
 
 def cost_of(
@@ -74,7 +50,7 @@ def optimal_cost(truth_end: Floats, costs: Costs) -> float:
     outcomes. To compare with `cost_of`, which has, use the same tasks; or give
     `expected_cost` the same truth.
     """
-    return expected_cost(truth_end > costs.threshold(), truth_end, costs)
+    return expected_cost(truth_end > costs.threshold, truth_end, costs)
 
 
 def expected_cost(

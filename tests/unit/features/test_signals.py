@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from features import signals
-from features.aggregates import Last, Mean, leaves
+from features.aggregates import Count, Gap, Last, Mean, Ratio, leaves
 from features.events import parse
 from features.online import TaskState
 from features.signals import (
@@ -19,10 +19,7 @@ from features.signals import (
     schema_digest,
     schema_lines,
 )
-from features.sources import SOURCES
-
-# What the agent says of itself and may say falsely, and what it can talk down.
-SELF_REPORTED = {"confidence", "interpretations", "untold_write"}
+from features.sources import AGENT_WORDS, SELF_REPORTED, SOURCES
 
 
 def test_the_catalogue_is_large_enough() -> None:
@@ -38,7 +35,7 @@ def test_no_signal_is_declared_twice_under_two_names() -> None:
 
 
 def test_every_group_has_signals() -> None:
-    """Signals speak of every group of the design but history."""
+    """Signals speak of every group of the design."""
     groups = {
         "confidence",
         "verifier",
@@ -52,6 +49,7 @@ def test_every_group_has_signals() -> None:
         "account",
         "effort",
         "agent",
+        "outcome history",
     }
     assert {str(group) for group in Group} == groups
     assert {str(signal.group) for signal in SIGNALS} == groups
@@ -71,12 +69,94 @@ def test_a_signal_is_declared_in_full(signal: Signal) -> None:
     assert used <= SOURCES.keys()
 
 
+# How far a signal is trusted is what bounds the agent: no signal changes sides unseen.
+SAID_OF_ITSELF = {
+    "confidence_last",
+    "confidence_mean",
+    "confidence_min",
+    "confidence_slope",
+    "confidence_gap",
+    "interpretations_max",
+    "interpretations_last",
+}
+IN_ITS_WORDS = {
+    "agent_repeats",
+    "idle_turns",
+    "untold_writes_mean",
+    "untold_writes_last",
+    "claims_done",
+    "empty_claims",
+    "unkept_promises",
+    "claims_after_failure",
+    "failures_passed_over",
+    "failures_passed_over_now",
+    "idle_promises",
+    "agent_questions",
+    "agent_words_mean",
+    "agent_words_last",
+    "agent_words_max",
+    "agent_words_first",
+    "agent_words_slope",
+    "agent_numbers_mean",
+    "agent_numbers_max",
+    "hedges",
+    "hedges_mean",
+    "plan_hedges",
+    "apologies",
+    "refusals",
+    "refusals_last",
+    "refusals_mean",
+    "troubles",
+    "troubles_last",
+    "closings",
+    "offers",
+    "transfer_promises",
+    "agent_echo_max",
+    "agent_echo_last",
+    "agent_news_mean",
+    "agent_identifiers_mean",
+    "agent_identifiers_last",
+    "refusals_now",
+    "hedges_now",
+    "agent_questions_now",
+    "agent_words_trend",
+}
+
+
+def test_trust_follows_from_what_a_signal_is_made_of() -> None:
+    """The agent's word for itself, its choice of words, and what others see it do."""
+    by_trust = {
+        trust: {s.name for s in SIGNALS if s.trust == trust}
+        for trust in ("self_reported", "agent_words", "observed")
+    }
+    assert by_trust["self_reported"] == SAID_OF_ITSELF
+    assert by_trust["agent_words"] == IN_ITS_WORDS
+    assert set().union(*by_trust.values()) == set(NAMES)
+
+
 @pytest.mark.parametrize("signal", SIGNALS, ids=NAMES)
-def test_what_the_agent_says_of_itself_is_not_trusted(signal: Signal) -> None:
-    """A signal is self-reported exactly if the agent's word for itself feeds it."""
+def test_the_least_trusted_source_decides(signal: Signal) -> None:
+    """One source that the agent can talk up is enough to distrust a signal."""
     used = {leaf.source for leaf in leaves(signal.aggregate)}
-    expected = "self_reported" if used & SELF_REPORTED else "observed"
-    assert signal.trust == expected
+    if used & SELF_REPORTED:
+        assert signal.trust == "self_reported"
+    elif used & AGENT_WORDS:
+        assert signal.trust == "agent_words"
+    else:
+        assert signal.trust == "observed"
+
+
+def test_a_doubted_source_taints_whatever_it_is_combined_with() -> None:
+    """A gap of an observed value and the agent's word is the agent's word."""
+    plain = SIGNALS[NAMES.index("steps")]
+    observed, worded, told = Last("verifier"), Last("agent_words"), Last("confidence")
+    for aggregate, trust in (
+        (observed, "observed"),
+        (Gap(observed, worded), "agent_words"),
+        (Gap(worded, told), "self_reported"),
+        (Ratio(told, observed), "self_reported"),
+    ):
+        assert replace(plain, aggregate=aggregate).trust == trust
 
 
 # A direction is a promise to whoever reads a reason: none is made or dropped unseen.
@@ -88,6 +168,7 @@ LOWERS = {
     "verifier_last",
     "verifier_mean",
     "verifier_min",
+    "verifier_now",
 }
 RAISES = {
     "interpretations_last",
@@ -103,6 +184,12 @@ RAISES = {
     "refusals",
     "transfer_promises",
     "transfer_calls",
+    "history_domain_rate",
+    "history_version_rate",
+    "history_expected_rate",
+    "history_type_rate",
+    "history_type_excess",
+    "history_pair_rate",
 }
 
 
@@ -129,7 +216,7 @@ def test_the_schema_is_a_line_per_signal() -> None:
         ({"direction": 1}, True),
         ({"name": "other"}, True),
         ({"unit": "hours"}, True),
-        ({"trust": "self_reported"}, True),
+        ({"aggregate": Count("confidence")}, True),
         ({"aggregate": Mean("step")}, True),
         ({"aggregate": Last("latency")}, True),
         ({"doc": "In other words"}, False),
@@ -193,6 +280,8 @@ AFTER = {
     "interpretations_max": 3,
     "interpretations_last": 1,
     "verifier_last": 0.4,
+    "verifier_now": 0.4,
+    "verifier_drop": 0,
     "call_repeats": 1,
     "write_repeats": 0,
     "agent_repeats": 1,
@@ -296,6 +385,20 @@ def test_an_outcome_changes_no_signal() -> None:
         for n, v in after.items()
         if v == v  # noqa: PLR0124
     }
+
+
+def test_a_stamp_tells_the_history_and_nothing_else() -> None:
+    """What is stamped into a log is read as it stands, and is no step of the agent."""
+    stamp = {"kind": "history", "type_rate": 0.3, "type_excess": -0.1, "version_n": 12}
+    before, after = fold([*LOG[:2], stamp])[1:]
+    told = {name: v for name, v in after.items() if name.startswith("history_")}
+    assert {name: v for name, v in told.items() if not np.isnan(v)} == {
+        "history_type_rate": 0.3,
+        "history_type_excess": -0.1,
+        "history_version_n": 12,
+    }
+    for name in set(NAMES) - told.keys():
+        np.testing.assert_equal(after[name], before[name])
 
 
 def test_counts_never_fall() -> None:

@@ -75,6 +75,10 @@ class FakeModel:
         """Return what base and contributions add up to."""
         return 1.0
 
+    def between(self, _: NDArray[np.float64], /) -> tuple[float, float]:
+        """Return a risk on either side."""
+        return max(0.0, self.value - 0.05), min(1.0, self.value + 0.05)
+
     def explain(self, x: NDArray[np.float64], /) -> Sequence[Part]:
         """Return one contribution."""
         return (Part("steps", float(x[0]), 2.0),)

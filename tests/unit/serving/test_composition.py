@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -309,3 +310,16 @@ def test_predict_is_checked_first(
     with pytest.raises(Refusal) as refused:
         predict(Call("/predict", body, "POST", **headers))
     assert refused.value.problem["type"] == f"urn:escalon:problem:{slug}"
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(60.0, True), (0.0, False)])
+def test_monitors_run_while_the_service_does(
+    tmp_path: Path, seconds: float, *, runs: bool
+) -> None:
+    """On a thread of their own, which ends with it; not where they are switched off."""
+    settings = Settings(
+        store=tmp_path / "s.db", model=tmp_path / "model", monitor_seconds=seconds
+    )
+    with engine_of(settings):
+        assert ("monitors" in {thread.name for thread in threading.enumerate()}) == runs
+    assert "monitors" not in {thread.name for thread in threading.enumerate()}

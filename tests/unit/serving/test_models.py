@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,33 @@ import pytest
 
 from features.signals import NAMES, schema_lines
 from serving.engine.models import DirectoryModel, Model, NoModel
-from training.bundle import Calibrator, Certificate, ModelBundle
+from training.bundle import (
+    Calibrator,
+    Certificate,
+    ModelBundle,
+    Scorer,
+    Sureness,
+)
 
 
 @pytest.fixture(scope="module")
-def booster_text() -> str:
-    """Train two trees on noise."""
+def scorer() -> Scorer:
+    """Grow two trees on noise."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(200, len(NAMES))), rng.integers(0, 2, 200)
     parameters = {"objective": "binary", "num_leaves": 3, "verbose": -1, "seed": 0}
     parameters |= {"num_threads": 1}
     data = lightgbm.Dataset(x, y, free_raw_data=False)
-    return str(lightgbm.train(parameters, data, 2).model_to_string())
+    return Scorer.alone(lightgbm.train(parameters, data, 2))
 
 
 @pytest.fixture
-def bundle(booster_text: str) -> ModelBundle:
+def bundle(scorer: Scorer) -> ModelBundle:
     """Make a sound bundle."""
     return ModelBundle(
-        booster_text=booster_text,
+        scorer=scorer,
         calibrator=Calibrator(kind="raw", edges=(), a=(1.0,), b=(0.0,), c=(0.0,)),
+        sureness=Sureness(edges=(), low=(0.2,), high=(0.4,)),
         certificate=Certificate(
             alpha=0.1,
             delta=0.1,
@@ -45,25 +53,13 @@ def bundle(booster_text: str) -> ModelBundle:
             reason="for the test",
         ),
         signals=tuple(schema_lines()),
-        facts={"version": "one", "base": base_of(booster_text)},
+        facts={"version": "one"},
     )
-
-
-def base_of(booster_text: str) -> float:
-    """Return the expected score, which the training side keeps with a bundle."""
-    booster = lightgbm.Booster(model_str=booster_text)
-    return float(booster.predict(np.zeros((1, len(NAMES))), pred_contrib=True)[0, -1])
 
 
 def changed(bundle: ModelBundle, path: Path, version: str) -> ModelBundle:
     """Write another version of `bundle` over the one at `path`."""
-    other = ModelBundle(
-        booster_text=bundle.booster_text,
-        calibrator=bundle.calibrator,
-        certificate=bundle.certificate,
-        signals=bundle.signals,
-        facts={**bundle.facts, "version": version},
-    )
+    other = replace(bundle, facts={**bundle.facts, "version": version})
     other.save(path)
     # Clocks of file systems are coarse; a later second is later everywhere.
     os.utime(path / "manifest.json", (2e9, 2e9))

@@ -30,8 +30,8 @@ VALUES ('t', 'agent', 'bot', 1, x'7b7d', 0)
 """
 DECISION = """
 INSERT INTO decision
-  (decision_id, task_id, position, action, effective, body, salt, audit_seq)
-VALUES ('d', 't', 0, 'CONTINUE', 1, x'7b7d', :salt, 0)
+  (decision_id, task_id, position, action, effective, selected, body, salt, audit_seq)
+VALUES ('d', 't', 0, 'CONTINUE', 1, 0, x'7b7d', :salt, 0)
 """
 EVENT = """
 INSERT INTO event (task_id, seq, event_id, kind, digest, body, salt, audit_seq)
@@ -154,10 +154,10 @@ def test_the_file_of_another_version_is_refused(tmp_path: Path) -> None:
     """A newer schema is neither read nor written by this version."""
     path = tmp_path / "store.db"
     store = SqliteStore(path)
-    store.submit(lambda tx: tx.run("PRAGMA user_version = 2")).result()
+    store.submit(lambda tx: tx.run("PRAGMA user_version = 1")).result()
     store.close()
     with pytest.raises(
-        StoreVersionError, match=r"schema version 1, found .* version 2"
+        StoreVersionError, match=r"schema version 2, found .* version 1"
     ):
         SqliteStore(path)
     with (

@@ -281,6 +281,7 @@ def test_an_inserted_record_is_found(lived: Path) -> None:
         "UPDATE handoff SET epoch = epoch + 10",
         "UPDATE decision SET action = 'CONTINUE' WHERE action = 'ESCALATE'",
         "UPDATE decision SET effective = 0",
+        "UPDATE decision SET selected = 1 - selected",
         "UPDATE decision SET position = position + 1",
         "UPDATE event SET decision_id = NULL",
         "UPDATE event SET task_id = 'd', seq = seq + 50 WHERE task_id = 'b'",

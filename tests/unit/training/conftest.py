@@ -33,7 +33,7 @@ def hard_rules(data: Snapshots) -> NDArray[np.bool_]:
 @pytest.fixture(scope="session")
 def quick() -> Recipe:
     """Return a recipe that is grown in a second or two."""
-    return Recipe(rounds=80, rate=0.1, leaves=8)
+    return Recipe(rounds=80, rate=0.1, leaves=8, random_cuts=True)
 
 
 @pytest.fixture(scope="session")

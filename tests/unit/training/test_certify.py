@@ -10,6 +10,7 @@ from mapie.risk_control import BinaryClassificationController
 from numpy.typing import NDArray
 from scipy.stats import beta
 
+from training.bundle import Refusal
 from training.certify import (
     METHOD,
     CertificateError,
@@ -150,14 +151,20 @@ def test_too_few_tasks_are_refused_with_numbers(
     assert found.escalation_rate is None
     assert found.misses_allowed == 0
     assert found.n_needed == n
+    assert found.refusal is Refusal.TOO_FEW_LABELS
+    assert found.still_needed == least_needed(alpha, delta) - n
     assert says in found.reason
     assert f"miss rate <= {alpha:g} with confidence {1 - delta:g}" in found.reason
 
 
 def test_one_task_more_and_the_refusal_is_over() -> None:
     """With the number asked for, the lowest of them is the threshold."""
-    found = certify(evidence(np.linspace(0.5, 1, 45)), alpha=0.05, delta=0.1)
+    highest, needed = np.append(np.linspace(0.5, 1, 45), 0.1), np.arange(46) < 45
+    found = certify(evidence(highest, needed=needed), alpha=0.05, delta=0.1)
     assert (found.threshold, found.misses_allowed) == (0.5, 0)
+    assert (found.refusal, found.still_needed) == (None, 0)
+    short = certify(evidence(highest[1:], needed=needed[1:]), alpha=0.05, delta=0.1)
+    assert (short.refusal, short.still_needed) == (Refusal.TOO_FEW_LABELS, 1)
 
 
 def test_tasks_that_needed_nobody_bound_nothing() -> None:
@@ -176,10 +183,23 @@ def test_tasks_that_needed_nobody_bound_nothing() -> None:
 
 def test_ties_at_the_threshold_are_escalated() -> None:
     """Tasks with exactly the threshold's risk count as escalated, not as missed."""
+    highest = np.repeat([0.1, 0.2, 0.6], [25, 65, 10])
+    needed = np.arange(100) >= 25
+    found = certify(evidence(highest, needed=needed), alpha=0.1, delta=0.1)
+    assert found.threshold == 0.2
+    assert found.escalation_rate == 0.75
+
+
+def test_ties_at_the_lowest_risk_leave_no_threshold() -> None:
+    """Where only escalating everything keeps the bound, that is no certificate.
+
+    It is not for want of labels, and none are asked for.
+    """
     highest = np.repeat([0.2, 0.6], [90, 10])
     found = certify(evidence(highest), alpha=0.1, delta=0.1)
-    assert found.threshold == 0.2
-    assert found.escalation_rate == 1
+    assert (found.threshold, found.escalation_rate) == (None, None)
+    assert (found.refusal, found.still_needed) == (Refusal.NO_SUCH_THRESHOLD, 0)
+    assert "would take escalating every task" in found.reason
 
 
 @pytest.mark.parametrize("level", [0, 1, -0.1, 1.5, float("nan")])
@@ -236,7 +256,9 @@ def test_mapie_certifies_the_same_thresholds(n: int, alpha: float) -> None:
     miss stricter; it is never more lenient, and it refuses where we refuse.
     """
     highest = np.sort(np.random.default_rng(n).beta(4, 2, n))
-    ours = certify(evidence(highest), alpha=alpha, delta=0.1)
+    with_another = np.append(highest, -1.0)
+    needed = np.arange(n + 1) < n
+    ours = certify(evidence(with_another, needed=needed), alpha=alpha, delta=0.1)
     controller = BinaryClassificationController(
         lambda x: np.column_stack([1 - x[:, 0], x[:, 0]]),
         risk="recall",
@@ -261,5 +283,5 @@ def test_labels_chosen_with_unequal_chances_are_not_certified_on() -> None:
     found = certify(
         evidence(np.linspace(0.1, 0.9, 500), is_even=False), alpha=0.1, delta=0.1
     )
-    assert found.threshold is None
+    assert (found.threshold, found.refusal) == (None, Refusal.UNEQUAL_LABELS)
     assert "uniform audits alone" in found.reason

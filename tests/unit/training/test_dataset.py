@@ -23,6 +23,7 @@ from training.dataset import (
     snapshots,
     splits,
 )
+from training.history import stamped
 from training.labels import Label, labels_of
 
 T0 = datetime(2026, 1, 31, 9, tzinfo=UTC)
@@ -60,20 +61,131 @@ def rows_of(*tasks: list[AgentEvent]) -> Snapshots:
 # --- rows --------------------------------------------------------------------
 
 
-def test_a_row_is_what_was_known_then() -> None:
-    """Each event of a labelled task that is no outcome gives its signals' row."""
-    log = [*task("a", "yes", steps=3), *task("b", "no", steps=2)]
-    table = events_table(log)
-    data, expected = snapshots(table, labels_of(table)), signals_table(table)
-    assert len(data) == expected.num_rows == 5
-    assert data.task_ids.tolist() == expected["task_id"].to_pylist()
-    assert data.position.tolist() == expected["position"].to_pylist()
+def test_a_row_is_what_was_known_when_it_was_decided() -> None:
+    """A row per event of a labelled task; the one that is stamped, after its stamp."""
+    table = events_table([*task("a", "yes", steps=3), *task("b", "no", steps=2)])
+    labels = labels_of(table)
+    data, expected = snapshots(table, labels), signals_table(stamped(table, labels))
+    # The request is each task's second event, and so it is stamped after that one.
+    kept = np.array([True, False, True, True, True, False, True])
+    assert data.task_ids.tolist() == ["a"] * 3 + ["b"] * 2
+    assert data.position.tolist() == [0, 1, 2, 0, 1]
     matrix = np.column_stack([expected[name].to_numpy() for name in NAMES])
-    np.testing.assert_array_equal(data.x, matrix)
+    np.testing.assert_array_equal(data.x, matrix[kept])
+    assert data.x[:, NAMES.index("steps")].tolist() == [1, 2, 3, 1, 2]
+    history = [i for i, name in enumerate(NAMES) if name.startswith("history_")]
+    is_stamped = ~np.isnan(data.x[:, history]).all(axis=1)
+    assert is_stamped.tolist() == [False, True, True, False, True]
     assert data.y.tolist() == [1, 1, 1, 0, 0]
     assert data.is_last.tolist() == [False, False, True, False, True]
     assert data.starts.tolist() == [0, 3]
     assert (data.n_tasks, data.n_needed) == (2, 1)
+
+
+def stamp_of(task_id: str, second: int, rate: float) -> AgentEvent:
+    """Return a stamp as a service puts it into its log."""
+    return AgentEvent(
+        task_id=task_id,
+        event_id="history",
+        at=T0 + timedelta(seconds=second),
+        kind="history",
+        body={"type_rate": rate},
+    )
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_stamp_that_came_with_the_log_is_kept(after: int) -> None:
+    """What serving stamped is what is learned from, at the event it was stamped at."""
+    log = task("a", "yes", steps=3)
+    stamped_log = [*log[:after], stamp_of("a", after - 1, 0.7), *log[after:]]
+    data = rows_of(stamped_log, task("b", "no", steps=2))
+    theirs = data.where(data.task_ids == "a")
+    assert theirs.x[:, NAMES.index("steps")].tolist() == [1, 2, 3]
+    rate = theirs.x[:, NAMES.index("history_type_rate")]
+    np.testing.assert_array_equal(rate, [*[np.nan] * (after - 1), *[0.7] * (4 - after)])
+    assert theirs.weight == pytest.approx([1 / 3] * 3)
+
+
+def test_a_stamp_hides_no_event_of_another_task() -> None:
+    """A log that begins with its stamp leaves the task before it as it is."""
+    alone = [stamp_of("b", 0, 0.7), *task("b", "no", steps=2)]
+    data = rows_of(task("a", "yes", steps=3), alone)
+    assert data.task_ids.tolist() == ["a"] * 3 + ["b"] * 3
+
+
+def test_the_order_of_tasks_decides_what_was_known() -> None:
+    """Where an order is given, a task is stamped with what came before it in it."""
+    tasks = [
+        task(f"t{i}", "yes", hour=i, task_type="refund", steps=2) for i in range(120)
+    ]
+    table = events_table([event for log in tasks for event in log])
+    labels = labels_of(table)
+    turned = [f"t{i}" for i in reversed(range(120))]
+    n = NAMES.index("history_type_n")
+    forth, back = (snapshots(table, labels, order=o) for o in (None, turned))
+    assert forth.x[forth.task_ids == "t0", n].tolist() == [0, 0]
+    assert forth.x[forth.task_ids == "t119", n].tolist() == [119, 119]
+    assert back.x[back.task_ids == "t119", n].tolist() == [0, 0]
+    # Where only the order is known, labels are taken to come fifty tasks late.
+    assert back.x[back.task_ids == "t0", n].tolist() == [69, 69]
+
+
+# --- fewer rows of each task -------------------------------------------------
+
+lengths_of_tasks = st.lists(st.integers(1, 40), min_size=1, max_size=8)
+
+
+def long_tasks(make: MakeRows, lengths: list[int]) -> Snapshots:
+    """Return tasks of given lengths, the weight of each being its place from 1."""
+    ids = np.repeat([f"t{i}" for i in range(len(lengths))], lengths)
+    weight = np.repeat([(i + 1) / n for i, n in enumerate(lengths)], lengths)
+    within = np.concatenate([np.arange(n) for n in lengths])
+    return make(
+        len(ids), task_ids=ids, weight=weight, position=within, steps=within + 1.0
+    )
+
+
+@given(lengths_of_tasks, st.integers(1, 20), st.integers(1, 20))
+def test_thinning_keeps_every_tasks_weight(
+    rows: MakeRows, lengths: list[int], most: int, again: int
+) -> None:
+    """However often it is thinned, a task weighs what it did and has a row at least."""
+    data = long_tasks(rows, lengths)
+    for thin in (data.thinned(most), data.thinned(most).thinned(again)):
+        assert thin.n_tasks == len(lengths)
+        total = np.add.reduceat(thin.weight, thin.starts)
+        assert total == pytest.approx(np.arange(1, len(lengths) + 1))
+        assert (thin.weight > 0).all()
+
+
+@given(lengths_of_tasks, st.integers(2, 20))
+def test_thinning_keeps_both_ends_and_spreads_the_rest(
+    rows: MakeRows, lengths: list[int], most: int
+) -> None:
+    """At most so many rows stay of a task, first and last among them, evenly spread."""
+    thin = long_tasks(rows, lengths).thinned(most)
+    for i, length in enumerate(lengths):
+        here = thin.where(thin.task_ids == f"t{i}")
+        assert len(here) == min(most, length)
+        assert here.position[[0, -1]].tolist() == [0, length - 1]
+        gaps = np.diff(here.position)
+        assert len(here) < 2 or gaps.max() - gaps.min() <= 1
+        np.testing.assert_array_equal(here.x[:, NAMES.index("steps")] - 1, here.position)
+
+
+def test_a_row_takes_over_the_weight_of_its_neighbours(rows: MakeRows) -> None:
+    """Of nine rows three stay: the ends stand for less than the middle."""
+    thin = long_tasks(rows, [9]).thinned(3)
+    assert thin.position.tolist() == [0, 4, 8]
+    assert thin.weight == pytest.approx(np.array([2.5, 4, 2.5]) / 9)
+
+
+def test_nothing_is_thinned_that_is_short_enough(rows: MakeRows) -> None:
+    """A task with no more rows than asked for stays as it is."""
+    data = long_tasks(rows, [1, 4, 5])
+    thin = data.thinned(5)
+    assert thin.position.tolist() == data.position.tolist()
+    assert thin.weight == pytest.approx(data.weight)
 
 
 def test_unlabelled_tasks_are_absent() -> None:

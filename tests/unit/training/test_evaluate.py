@@ -14,6 +14,7 @@ from scipy.stats import beta
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from features.signals import NAMES
+from training.costs import Costs
 from training.evaluate import evaluate
 from training.evaluate.baselines import (
     Baseline,
@@ -21,7 +22,7 @@ from training.evaluate.baselines import (
     last_confidence,
     standard_baselines,
 )
-from training.evaluate.decisions import Alarms, Costs, decisions, rates, weighted_median
+from training.evaluate.decisions import Alarms, decisions, rates, weighted_median
 from training.evaluate.intervals import Resampling
 from training.evaluate.report import Report
 from training.evaluate.rows import EvaluationError, Rows

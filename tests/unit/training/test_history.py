@@ -39,6 +39,12 @@ def log_of(
     return log
 
 
+@pytest.fixture(autouse=True)
+def _settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let rates be known from the first label on: what is asked here is when."""
+    monkeypatch.setattr("features.history._SETTLED", 0.0)
+
+
 def counts(table: pa.Table) -> dict[str, float]:
     """Return how many labels of its type each task was stamped with."""
     return {

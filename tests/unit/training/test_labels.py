@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from features.batch import events_table
 from features.events import OUTCOME_KINDS, AgentEvent, EventKind, parse
-from training.labels import Evidence, Label, label_of, labels_of, strongest
+from training.labels import (
+    Evidence,
+    Label,
+    Statement,
+    group_of,
+    label_from,
+    label_of,
+    labels_of,
+    settled,
+    standing,
+)
 
 T0 = datetime(2026, 1, 31, 9, tzinfo=UTC)
 
@@ -206,22 +216,205 @@ def test_each_task_has_one_label_of_its_own() -> None:
     assert labels_of(events_table([])) == {}
 
 
-found_labels = st.builds(
-    Label,
-    task_id=st.sampled_from("abc"),
-    needed=st.booleans(),
-    evidence=st.sampled_from(Evidence),
+# --- what the words of several people amount to ----------------------------------
+
+
+def verdicts(kind: str, *words: tuple[str, str]) -> list[tuple[str, dict[str, Any]]]:
+    """Return outcomes of one kind: who says what."""
+    return [
+        (kind, {"needed": needed, "by": by, "propensity": 0.1}) for by, needed in words
+    ]
+
+
+@pytest.mark.parametrize("kind", ["verdict", "audit_verdict", "resolved"])
+def test_a_later_uncertain_retracts_the_same_raters_word(kind: str) -> None:
+    """Who takes back an answer leaves no label, until they give another."""
+    ann = verdicts(kind, ("ann", "yes"), ("ann", "uncertain"), ("ann", "no"))
+    assert labelled(*ann[:1]) is not None
+    assert labelled(*ann[:2]) is None
+    again = labelled(*ann)
+    assert again is not None
+    assert not again.needed
+
+
+def test_an_uncertain_retracts_a_raters_word_of_every_kind() -> None:
+    """A resolution is also a verdict: taking it back takes back both."""
+    resolved = ("resolved", {"needed": "yes", "by": "ann"})
+    verdict = ("verdict", {"needed": "yes", "by": "ann", "source": "resolution"})
+    retracted = ("verdict", {"needed": "uncertain", "by": "ann"})
+    assert labelled(resolved, verdict) is not None
+    assert labelled(resolved, verdict, retracted) is None
+
+
+def test_an_uncertain_retracts_nobody_elses_word() -> None:
+    """That bob cannot tell does not mean that ann could not."""
+    found = labelled(*verdicts("audit_verdict", ("ann", "no"), ("bob", "uncertain")))
+    assert found is not None
+    assert not found.needed
+
+
+def test_an_earlier_uncertain_retracts_nothing() -> None:
+    """Only what was said before can be taken back."""
+    found = labelled(*verdicts("verdict", ("ann", "uncertain"), ("ann", "yes")))
+    assert found is not None
+
+
+def test_raters_who_are_divided_give_no_label_until_a_third_decides() -> None:
+    """One yes and one no say nothing; the third makes a majority, and its time."""
+    words = verdicts("audit_verdict", ("ann", "yes"), ("bob", "no"), ("cas", "no"))
+    assert labelled(*words[:2]) is None
+    found = labelled(*words)
+    assert found is not None
+    assert not found.needed
+    assert found.matured_at == T0 + timedelta(hours=2)
+
+
+def test_a_label_is_known_with_the_first_who_was_never_contradicted() -> None:
+    """A second rater who agrees does not make the label younger."""
+    words = verdicts("audit_verdict", ("ann", "yes"), ("bob", "yes"))
+    found = labelled(*words)
+    assert found is not None
+    assert found.matured_at == T0
+
+
+def test_a_word_said_again_is_as_young_as_when_it_was_last_said() -> None:
+    """Of ann, bob, and ann again, bob's is the oldest word that stands."""
+    words = verdicts("audit_verdict", ("ann", "yes"), ("bob", "yes"), ("ann", "yes"))
+    found = labelled(*words)
+    assert found is not None
+    assert found.matured_at == T0 + timedelta(hours=1)
+
+
+def test_divided_raters_leave_the_word_to_weaker_evidence() -> None:
+    """A tie hides nothing: whoever resolved the handoff is still heard."""
+    words = verdicts("audit_verdict", ("ann", "yes"), ("bob", "no"))
+    found = labelled(("resolved", {"needed": "yes", "by": "cas"}), *words)
+    assert found is not None
+    assert (found.needed, found.evidence) == (True, Evidence.RESOLUTION)
+
+
+def test_a_complaint_found_wrong_takes_back_those_not_looked_into() -> None:
+    """What was checked and holds stands; what was not is withdrawn."""
+    wrong = ("complaint", {"verified": False})
+    assert labelled(("complaint", {}), wrong) is None
+    assert labelled(("complaint", {"verified": True}), wrong) is not None
+    assert labelled(("reopened", {}), wrong) is not None
+    assert labelled(wrong, ("complaint", {})) is not None
+
+
+def test_no_complaint_is_never_a_negative_label() -> None:
+    """Without somebody's "no" no task is ever labelled as not needed."""
+    silent: list[tuple[str, dict[str, Any]]] = [
+        ("completed", {"success": True}),
+        ("complaint", {"verified": False}),
+        ("verdict", {"needed": "uncertain", "by": "ann"}),
+    ]
+    for size in range(len(silent) + 1):
+        for outcomes in permutations(silent, size):
+            assert labelled(*outcomes) is None
+
+
+def test_a_second_look_at_a_handover_is_no_draw_among_all_tasks() -> None:
+    """It is an audit verdict, and of a task that was labelled as it was handed over."""
+    found = label("audit_verdict", needed="no", by="bob", source="second_look")
+    assert found is not None
+    assert found.is_selected
+
+
+def test_a_task_that_was_complained_about_leaves_the_audit_frame() -> None:
+    """It would have a label anyway: it stands for itself, not for those not drawn."""
+    audit = ("audit_verdict", {"needed": "yes", "by": "ann", "propensity": 0.05})
+    drawn = labelled(audit)
+    assert drawn is not None
+    assert (drawn.propensity, drawn.drawn) == (0.05, 0.05)
+    known = labelled(audit, ("complaint", {"verified": True}))
+    assert known is not None
+    assert (known.evidence, known.propensity, known.drawn) == (
+        Evidence.AUDIT,
+        1.0,
+        0.05,
+    )
+
+
+raters = st.sampled_from(["", "ann", "bob", "cas"])
+statements = st.builds(
+    Statement,
+    task_id=st.sampled_from("ab"),
+    by=raters,
+    needed=st.sampled_from([True, False, None]),
+    evidence=st.sampled_from([Evidence.RESOLUTION, Evidence.VERDICT, Evidence.AUDIT]),
     source=st.just("human"),
     propensity=st.floats(0.01, 1),
-    matured_at=st.just(T0),
+    at=st.just(T0),
+) | st.builds(
+    Statement,
+    task_id=st.sampled_from("ab"),
+    by=st.just(""),
+    needed=st.sampled_from([True, None]),
+    evidence=st.sampled_from([Evidence.COMPLAINT, Evidence.REOPENED]),
+    source=st.just("human"),
+    propensity=st.just(1.0),
+    at=st.just(T0),
+    verified=st.booleans(),
 )
 
 
-@given(st.lists(found_labels))
-def test_no_evidence_of_a_task_is_stronger_than_its_label(labels: list[Label]) -> None:
-    """The label of each task is one of those found, and none found is stronger."""
-    best = strongest(labels)
-    assert best.keys() == {found.task_id for found in labels}
-    for found in labels:
-        assert best[found.task_id] in labels
-        assert best[found.task_id].evidence >= found.evidence
+@given(st.lists(statements))
+def test_a_label_is_somebodys_standing_word(said: list[Statement]) -> None:
+    """Each label agrees with most standing answers of its kind of evidence."""
+    for task_id, found in settled(said).items():
+        own = [one for one in said if one.task_id == task_id]
+        raters = [s.needed for s in standing(own) if s.evidence is found.evidence]
+        answers = [needed for needed in raters if needed is not None]
+        assert 2 * answers.count(found.needed) > len(answers)
+
+
+@given(st.lists(statements))
+def test_no_undivided_evidence_is_stronger_than_the_label(
+    said: list[Statement],
+) -> None:
+    """Whatever is stronger than what decided was divided, or said nothing."""
+    labels = settled(said)
+    for task_id in {one.task_id for one in said}:
+        own = standing([one for one in said if one.task_id == task_id])
+        held = labels.get(task_id)
+        for evidence in Evidence:
+            answers = [s.needed for s in own if s.evidence is evidence]
+            if held is None or evidence > held.evidence:
+                assert answers.count(True) == answers.count(False)
+
+
+@given(st.lists(statements), raters)
+def test_who_cannot_tell_has_said_nothing(said: list[Statement], rater: str) -> None:
+    """A rater's "uncertain" at the end makes it as though they had not spoken."""
+    own = [one for one in said if one.task_id == "a"]
+    word = Statement(
+        task_id="a",
+        by=rater,
+        needed=None,
+        evidence=Evidence.AUDIT,
+        source="human",
+        propensity=1.0,
+        at=T0,
+    )
+    others = [one for one in own if not one.is_judged or one.by != rater]
+    assert label_from([*own, word]) == label_from(others)
+
+
+# --- whose tasks belong together --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"group": "g", "account": {"id": "a"}}, "g"),
+        ({"account": {"id": "a"}}, "a"),
+        ({"account": None}, "t"),
+        ({}, "t"),
+    ],
+)
+def test_a_customer_is_the_group_else_the_account(
+    facts: dict[str, Any], expected: str
+) -> None:
+    """Tasks of one customer stay together; a task without one stands alone."""
+    assert group_of("t", facts) == expected

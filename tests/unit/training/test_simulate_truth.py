@@ -213,7 +213,7 @@ def test_no_rule_beats_the_optimum(sample: Sample) -> None:
     rules = [reached > t for t in (0.1, 0.2, 0.4)] + [truth[:, -1] > 0.3]
     rules += [np.ones_like(needed), np.zeros_like(needed)]
     assert all(expected_cost(rule, truth[:, -1], costs) > best for rule in rules)
-    paid = cost_of(truth[:, -1] > costs.threshold(), needed, costs)
+    paid = cost_of(truth[:, -1] > costs.threshold, needed, costs)
     assert paid == pytest.approx(best, abs=4 * 40 * 0.4 / np.sqrt(len(needed)))
 
 
@@ -234,7 +234,7 @@ def test_optimal_cost_is_the_smaller_of_two(
 
 def test_cost_of_a_miss_may_differ_by_task() -> None:
     """With a miss cost per task, each task is priced with its own."""
-    costs = Costs(review=5.0, miss=np.array([10.0, 1000.0]))
+    costs = Costs(review=5.0, miss=np.array([10.0, 1000.0]), fixable=1.0)
     needed = np.array([True, True])
     assert cost_of(np.array([False, True]), needed, costs) == pytest.approx(7.5)
     assert optimal_cost(np.array([0.1, 0.1]), costs) == pytest.approx(3.0)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from features.events import EventKind
 from features.signals import schema_lines
 from training.certify import METHOD, certify
 from training.dataset import Snapshots, TooFewLabelsError, later_groups, snapshots
+from training.evidence import evidence_for
 from training.labels import Evidence, Label, labels_of
 from training.model import Recipe
+from training.search import search
 from training.simulate import World
 from training.train import (
     LADDER,
@@ -26,7 +28,6 @@ from training.train import (
     Trained,
     card,
     evaluate_bundle,
-    evidence_for,
     fit_bundle,
     require_enough,
     set_aside,
@@ -201,7 +202,7 @@ def test_what_a_training_says_of_itself(
 
 
 def test_a_bundle_says_what_it_was_made_of(
-    trained: Trained, simulated: Snapshots
+    trained: Trained, simulated: Snapshots, quick: Recipe
 ) -> None:
     """The facts name version, data and libraries, and only the kept tasks' data."""
     kept = simulated.where(~later_groups(simulated, 0.4))
@@ -212,6 +213,9 @@ def test_a_bundle_says_what_it_was_made_of(
     assert trained.bundle.version.endswith(kept.fingerprint()[:8])
     assert {"lightgbm", "numpy", "scipy", "escalon"} <= facts["libraries"].keys()
     assert trained.bundle.signals == tuple(schema_lines())
+    assert facts["twin_share"] == trained.bundle.scorer.share
+    assert facts["recipe"]["rounds"] == quick.rounds
+    assert facts["recipe"]["random_cuts"] in (True, False)
 
 
 def test_certificate_and_report_are_made_on_what_was_set_aside(
@@ -239,13 +243,17 @@ def test_certificate_and_report_are_made_on_what_was_set_aside(
 
 
 def test_other_bounds_are_priced_beside_the_one_asked_for(trained: Trained) -> None:
-    """Stricter bounds escalate more, looser ones less; the one asked for stays."""
+    """Stricter bounds escalate more, looser ones less; each is dearer than if alone."""
     assert tuple(other.alpha for other in trained.others) == LADDER
     rates = [other.escalation_rate for other in trained.others]
     known = [rate for rate in rates if rate is not None]
     assert len(known) >= 3
     assert known == sorted(known, reverse=True)
-    assert trained.bundle.certificate in trained.others
+    mine = trained.bundle.certificate
+    assert mine in [rung.alone for rung in trained.frontier.rungs]
+    same = next(other for other in trained.others if other.alpha == mine.alpha)
+    assert same.delta < mine.delta
+    assert (same.threshold or 0.0) <= (mine.threshold or 0.0)
 
 
 def test_progress_is_told_in_order(trained: Trained, told: list[str]) -> None:
@@ -253,9 +261,10 @@ def test_progress_is_told_in_order(trained: Trained, told: list[str]) -> None:
     assert trained.n_tasks == 1500
     steps = [
         "reading labels",
-        *(f"grew booster {i} of 5" for i in range(1, 6)),
+        "choosing how to grow",
+        *(f"grew boosters {i} of 5" for i in range(1, 6)),
         "choosing a calibrator",
-        "growing the booster",
+        "growing the boosters",
         "certifying on",
         "evaluating",
     ]
@@ -321,7 +330,9 @@ def test_nothing_set_aside_reaches_booster_or_calibrator(
 ) -> None:
     """Turning every label set aside round changes neither, though it does the report."""
     other = train(turned(few, parts[1].task_ids), small)
-    assert other.bundle.booster_text == first.bundle.booster_text
+    assert other.bundle.scorer == first.bundle.scorer
+    assert other.bundle.floor == first.bundle.floor
+    assert other.bundle.sureness == first.bundle.sureness
     assert other.bundle.calibrator == first.bundle.calibrator
     assert other.bundle.facts["fingerprint"] == first.bundle.facts["fingerprint"]
     assert other.report.to_json()["base_rate"] != first.report.to_json()["base_rate"]
@@ -334,13 +345,35 @@ def test_the_bundle_is_grown_on_what_was_kept_and_the_same_each_time(
     kept, aside = parts
     assert not set(kept.groups.tolist()) & set(aside.groups.tolist())
     again = fit_bundle(kept, None, small)
-    assert again.booster_text == first.bundle.booster_text
+    assert again.scorer == first.bundle.scorer
+    assert again.floor == first.bundle.floor
+    assert again.sureness == first.bundle.sureness
     assert again.calibrator == first.bundle.calibrator
     # And carries no certificate, since nothing was set aside for one.
     assert again.certificate.threshold is None
     assert again.certificate.method == METHOD
     assert (again.certificate.alpha, again.certificate.delta) == (0.05, small.delta)
     assert "no tasks were set aside" in again.certificate.reason
+
+
+def test_a_recipe_can_be_searched_for(
+    small: Order, parts: tuple[Snapshots, Snapshots]
+) -> None:
+    """With trials the bundle is made by the best recipe that the search found."""
+    told: list[str] = []
+    searched = replace(small, trials=2, progress=told.append)
+    found = fit_bundle(parts[0], None, searched)
+    assert [line for line in told if line.startswith("tried recipe")] == told[:2]
+    kept = parts[0].thinned(small.recipe.rows_for(parts[0].n_tasks))
+    best = search(kept, small.recipe, trials=2, progress=lambda _: None)
+    assert found.facts["recipe"] == asdict(best)
+
+
+def test_what_the_agent_says_is_bounded_in_what_is_trained(first: Trained) -> None:
+    """A training on tasks whose agents speak has a floor with the same weights."""
+    bundle = first.bundle
+    assert bundle.floor is not None
+    assert bundle.floor.share == bundle.scorer.share
 
 
 def test_what_was_kept_does_reach_the_booster(
@@ -355,7 +388,7 @@ def test_what_was_kept_does_reach_the_booster(
     other = turned(few, theirs)
     data = snapshots(other, labels_of(other))
     again = fit_bundle(data.where(np.isin(data.groups, kept.groups)), None, small)
-    assert again.booster_text != first.bundle.booster_text
+    assert again.scorer.booster_text != first.bundle.scorer.booster_text
 
 
 def test_a_bound_out_of_reach_is_refused_not_faked(first: Trained) -> None:

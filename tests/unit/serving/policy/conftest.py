@@ -74,6 +74,7 @@ def decided() -> Callable[..., Decision]:
         draw: Draw | None = None,
         certified: float | None = None,
         wishes: tuple[Firing, ...] = (),
+        withdrawn: bool = False,
     ) -> Decision:
         return decide(
             signals or {},
@@ -85,6 +86,7 @@ def decided() -> Callable[..., Decision]:
             certificate=Threshold(threshold=certified),
             model_version="3",
             wishes=wishes,
+            withdrawn=withdrawn,
         )
 
     return made

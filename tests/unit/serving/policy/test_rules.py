@@ -273,19 +273,6 @@ def test_all_faults_between_parts_are_listed_at_once(document: dict[str, Any]) -
     assert all(message in found for _, message in chosen.values())
 
 
-def test_a_confidence_rule_loads_once_it_is_validated(document: dict[str, Any]) -> None:
-    """Naming the validation against outcomes lifts the refusal."""
-    rule = {
-        "name": "unsure",
-        "when": "confidence_last < 0.3",
-        "says": "the agent called itself unsure: {confidence_last}",
-    }
-    document["rules"].append(rule)
-    assert "which the agent says of itself" in refused(document)
-    rule["validated"] = "AUROC .71 [.66, .76] on agent 3.1, 2026-10"
-    assert Policy.parse(orjson.dumps(document).decode()).rules[2].validated
-
-
 def test_every_self_reported_signal_counts_as_confidence() -> None:
     """The refusal covers what the catalogue says is self-reported, no list of its own."""
     assert {s.name for s in SIGNALS if s.trust == "self_reported"} == SELF_REPORTED

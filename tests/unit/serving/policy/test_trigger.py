@@ -309,18 +309,19 @@ def test_the_canary_share_of_tasks_is_its_share() -> None:
 
 @pytest.mark.parametrize(
     ("risk", "q_targeted"),
-    [(0.5, 0.2), (None, 0.2), (0.0, 0.0), (1.0, 0.0), (0.1, 0.12)],
+    [(0.5, 0.2), (None, 0.2), (0.0, 0.05), (1.0, 0.05), (0.1, 0.12)],
 )
 def test_the_targeted_rate_is_highest_where_the_risk_is_a_half(
     risk: float | None, q_targeted: float
 ) -> None:
-    """It follows sqrt(p(1-p)), and an unknown risk counts as one half."""
+    """It follows sqrt(p(1-p)), never below the floor; an unknown risk is one half."""
     draw = Draw(uniform=0.0, targeted=0.0, canary=0.0)
-    selection = Selection.drawn(Audit(uniform=0.1, targeted=0.2), risk, draw)
+    audit = Audit(uniform=0.1, targeted=0.2, floor=0.25)
+    selection = Selection.drawn(audit, risk, draw)
     assert selection.q_targeted == pytest.approx(q_targeted)
     assert selection.propensity == pytest.approx(1 - 0.9 * (1 - q_targeted))
     assert selection.uniform
-    assert selection.targeted is (q_targeted > 0)
+    assert selection.targeted
 
 
 @given(risk=st.floats(0, 1), uniform=st.floats(0, 1), targeted=st.floats(0, 1))
