@@ -68,7 +68,7 @@ _STEPS = NAMES.index("steps")
 _EXPECTED = NAMES.index("history_expected_rate")
 _SPOKE = NAMES.index("since_agent_message")
 # What an agent says can raise the score by so much and never lower it, log-odds.
-MOST_SAID = 0.25
+MOST_SAID = 0.1
 WORDS = tuple(i for i, signal in enumerate(SIGNALS) if signal.trust != "observed")
 
 

@@ -186,6 +186,7 @@ RAISES = {
     "transfer_calls",
     "history_domain_rate",
     "history_version_rate",
+    "history_cell_rate",
     "history_expected_rate",
     "history_type_rate",
     "history_type_excess",
@@ -389,13 +390,13 @@ def test_an_outcome_changes_no_signal() -> None:
 
 def test_a_stamp_tells_the_history_and_nothing_else() -> None:
     """What is stamped into a log is read as it stands, and is no step of the agent."""
-    stamp = {"kind": "history", "type_rate": 0.3, "type_excess": -0.1, "version_n": 12}
+    stamp = {"kind": "history", "type_rate": 0.3, "type_excess": -0.1, "cell_n": 12}
     before, after = fold([*LOG[:2], stamp])[1:]
     told = {name: v for name, v in after.items() if name.startswith("history_")}
     assert {name: v for name, v in told.items() if not np.isnan(v)} == {
         "history_type_rate": 0.3,
         "history_type_excess": -0.1,
-        "history_version_n": 12,
+        "history_cell_n": 12,
     }
     for name in set(NAMES) - told.keys():
         np.testing.assert_equal(after[name], before[name])

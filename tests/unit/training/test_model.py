@@ -335,14 +335,14 @@ def test_a_fold_without_words_bounds_nothing(rows: MakeRows, quick: Recipe) -> N
     rng = np.random.default_rng(2)
     y = (rng.random(300) < 0.5).astype(float)
     groups = np.array([f"g{i % 10}" for i in range(300)])
-    confidence = np.where(groups == "g0", rng.random(300), np.nan)
+    confidence = np.where(groups == "g0", 1 - 0.9 * y * rng.random(300), np.nan)
     data = rows(300, y=y, groups=groups, confidence_last=confidence, steps=y)
     scores = cross_fit(data, replace(quick, rounds=5), k=5)
     fold = folds(groups, k=5, seed=quick.seed)
     is_bare = fold == fold[groups == "g0"][0]
     # The model that scores this fold never saw an agent speak.
     np.testing.assert_array_equal(scores.floor[is_bare], scores.booster[is_bare])
-    assert (scores.floor != scores.booster)[~is_bare].any()
+    assert (scores.floor_twin != scores.twin)[~is_bare].any()
     for share in SHARES:
         unbounded = (1 - share) * scores.booster + share * scores.twin
         np.testing.assert_allclose(scores.at(share)[is_bare], unbounded[is_bare])
@@ -352,7 +352,8 @@ def linear(make: MakeRows, n_tasks: int, *, seed: int) -> Snapshots:
     """Return tasks whose log-odds are a sum over many signals."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n_tasks, len(NAMES)))
-    free = [i for i, signal in enumerate(SIGNALS) if not signal.direction][:40]
+    x[:, list(WORDS)] = np.nan
+    free = [i for i, s in enumerate(SIGNALS) if not s.direction and i not in WORDS][:40]
     z = 0.35 * x[:, free] @ rng.choice([-1, 1], len(free))
     return make(n_tasks, x=x, y=(rng.random(n_tasks) < expit(z)).astype(float))
 
