@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 from dataclasses import asdict
 
+from threadpoolctl import threadpool_limits
+
 from features.signals import NAMES, schema_lines
 from training import calibrate, certify, model
 from training.bundle import Certificate, ModelBundle, Refusal, now
@@ -27,6 +29,15 @@ def fit_bundle(
     certificate : Certificate or None
         One to put in; None puts a refusal in its place that says why.
     """
+    # More threads than one wait for each other by spinning: on a busy machine that
+    # makes fits of milliseconds take seconds, and adds in another order.
+    with threadpool_limits(1, user_api="blas"):
+        return _fitted(data, certificate, order)
+
+
+def _fitted(
+    data: Snapshots, certificate: Certificate | None, order: Order
+) -> ModelBundle:
     seen = data.thinned(order.recipe.rows_for(data.n_tasks))
     recipe = _recipe(seen, order)
     folds = FOLDS if data.n_tasks < _MANY_TASKS else _FOLDS_OF_MANY

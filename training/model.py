@@ -13,6 +13,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from features.batch.workers import Pool, cores
 from features.signals import NAMES, SIGNALS
@@ -279,7 +280,8 @@ class _Fold:
 
 
 def _grow(fold: _Fold) -> Scores:
-    return Model.grown(fold.learned, fold.recipe).scores(fold.scored)
+    with threadpool_limits(1, user_api="blas"):
+        return Model.grown(fold.learned, fold.recipe).scores(fold.scored)
 
 
 def _joined(found: Sequence[tuple[Mask, Scores]], name: str, n_rows: int) -> Floats:

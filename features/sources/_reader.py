@@ -72,8 +72,8 @@ def _verifier(event: AgentEvent, _talk: Talk, _work: Work) -> Values:
     return {} if score is None else {"verifier": float(score)}
 
 
-def _artifact(event: AgentEvent, _talk: Talk, work: Work) -> Values:
-    work.mentioned |= tokens(event.text)
+def _artifact(_event: AgentEvent, _talk: Talk, _work: Work) -> Values:
+    # Whatever the agent makes for itself, it has not heard from anybody.
     return {}
 
 

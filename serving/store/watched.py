@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from features.signals import NAMES
+from features.signals import SIGNALS, Group
 from serving.policy.audit import AuditType, rfc3339
 from serving.store.outcomes import outcomes
 from serving.store.transaction import Reader
@@ -70,9 +70,13 @@ def _as_of(outcome: TaskOutcome, matures: float) -> TaskOutcome:
 
 
 def _signals(stored: Sequence[str | None]) -> dict[str, Floats]:
-    """Return the signals by name, each of shape (n_tasks,), NaN where unknown."""
-    values = np.full((len(stored), len(NAMES)), np.nan)
-    places = {name: place for place, name in enumerate(NAMES)}
+    """Return the signals by name, each of shape (n_tasks,), NaN where unknown.
+
+    Those of the outcome history are left out: they change as labels come in.
+    """
+    names = [signal.name for signal in SIGNALS if signal.group is not Group.HISTORY]
+    places = {name: place for place, name in enumerate(names)}
+    values = np.full((len(stored), len(names)), np.nan)
     for row, text in enumerate(stored):
         for name, value in orjson.loads(text or "{}").items():
             if name in places:

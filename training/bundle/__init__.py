@@ -189,8 +189,11 @@ class ModelBundle:
     def save(self, path: Path) -> None:
         """Write the bundle into the directory `path`; the manifest comes last."""
         path.mkdir(parents=True, exist_ok=True)
-        for name, data in self._files().items():
+        files = self._files()
+        for name, data in files.items():
             (path / name).write_bytes(data)
+        if _FLOOR not in files:  # of a bundle that lay here before
+            (path / _FLOOR).unlink(missing_ok=True)
         (path / _MANIFEST).write_bytes(self.manifest)
 
     @classmethod
