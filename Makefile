@@ -43,6 +43,7 @@ check: $(READY) ## Lint, format, types, import rules, docstrings of tests
 bench: $(READY) ## Every benchmark, results into benchmarks/results
 	$(BIN)/python benchmarks/path.py --out benchmarks/results/path.json --readme README.md
 	$(BIN)/python benchmarks/features.py --out benchmarks/results/features.json --readme README.md
+	$(BIN)/python benchmarks/quality.py --out benchmarks/results/quality.json --readme README.md
 	$(BIN)/python benchmarks/ablation.py --out benchmarks/results/ablation.json
 
 docs: $(READY) ## The generated pages of docs/reference

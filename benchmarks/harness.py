@@ -15,6 +15,8 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+_MOST_ROWS = 40
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
@@ -85,7 +87,12 @@ def _row(m: Measure) -> str:
 
 
 def write_readme_table(name: str, found: Sequence[Measure], readme: Path) -> None:
-    """Put the figures between the marks that the README has for this benchmark."""
+    """Put the figures between the marks that the README has for this benchmark.
+
+    Of very many, those with a goal; the JSON has them all.
+    """
+    if len(found) > _MOST_ROWS:
+        found = [m for m in found if m.goal is not None]
     head = ("| measure | value | 95 % interval or range | goal | met | measured on |",)
     rule = ("| --- | --- | --- | --- | --- | --- |",)
     table = "\n".join([*head, *rule, *map(_row, found)])

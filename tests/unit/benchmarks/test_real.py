@@ -234,9 +234,10 @@ def test_a_row_stands_at_the_end_of_each_step(
 
 
 def test_tasks_come_in_the_order_of_the_seed_where_no_time_is_told(
-    logs: ModuleType, sets: ModuleType, tmp_path: Path
+    logs: ModuleType, sets: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The timeline is that order, and a label is known after `delay` further tasks."""
+    monkeypatch.setattr("features.history._SETTLED", 0.0)
     runs = [RUN | {"run_id": f"r{i}"} for i in range(9)]
     table = events_table(events_of(logs, "intercode", zipped(tmp_path / "r.gz", *runs)))
     found = [sets.real("intercode", table, seed=s, delay=2) for s in (0, 0, 1)]
@@ -246,7 +247,7 @@ def test_tasks_come_in_the_order_of_the_seed_where_no_time_is_told(
     line = found[0].timeline()
     assert np.array_equal(line.known, line.began + 3)
     first = found[0].rows.x[found[0].rows.starts][np.argsort(line.began)]
-    known = first[:, NAMES.index("history_version_n")].tolist()
+    known = first[:, NAMES.index("history_cell_n")].tolist()
     assert known == [0, 0, 0, 1, 2, 3, 4, 5, 6]
 
 

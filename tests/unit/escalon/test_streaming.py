@@ -28,6 +28,12 @@ RATE, N_OF_TYPE = (
 )
 
 
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let rates be known from the first label on: what is asked here is when."""
+    monkeypatch.setattr("features.history._SETTLED", 0.0)
+
+
 def log(n: int, *, made_up: bool = False) -> Iterator[AgentEvent]:
     """Yield tasks an hour apart, each needed and labelled half an hour after."""
     mark = {"at_synthetic": True} if made_up else {}
@@ -62,6 +68,7 @@ def known_at_start(table: pa.Table, delay: str) -> list[float]:
     return come.data.x[first, N_OF_TYPE].tolist()
 
 
+@pytest.mark.usefixtures("settled")
 def test_history_and_timeline_wait_for_the_same_number_of_tasks(told: pa.Table) -> None:
     """After three further tasks a label is in the history, and may be learned from."""
     come = as_they_came(told, "3", seed=0)
@@ -74,6 +81,7 @@ def test_history_and_timeline_wait_for_the_same_number_of_tasks(told: pa.Table) 
     ]
 
 
+@pytest.mark.usefixtures("settled")
 def test_history_and_timeline_wait_for_the_same_time(told: pa.Table) -> None:
     """With a delay in hours a label counts so long after it was given."""
     come = as_they_came(told, "2h", seed=0)
@@ -84,6 +92,7 @@ def test_history_and_timeline_wait_for_the_same_time(told: pa.Table) -> None:
     assert found == known_at_start(told, "2h")
 
 
+@pytest.mark.usefixtures("settled")
 def test_without_times_tasks_come_in_the_order_of_a_seed() -> None:
     """The order is drawn, the same for the same seed, and history follows it."""
     table = events_table(log(40, made_up=True))
@@ -92,6 +101,7 @@ def test_without_times_tasks_come_in_the_order_of_a_seed() -> None:
     assert known_at_start(table, "2")[:5] == [0, 0, 0, 1, 2]
 
 
+@pytest.mark.usefixtures("settled")
 def test_tasks_without_a_label_come_and_count_in_the_delay() -> None:
     """A task that nobody labelled still passes, and teaches nobody."""
     events = [
