@@ -171,7 +171,8 @@ def _with_reference(bundle: ModelBundle, aside: Snapshots, order: Order) -> Mode
         bundle.certificate.threshold,
         order.rules(aside),
     )
-    return replace(bundle, reference=usual.to_json())
+    # As it will be read back: JSON knows lists, no tuples.
+    return replace(bundle, reference=orjson.loads(orjson.dumps(usual.to_json())))
 
 
 def evaluate_bundle(

@@ -236,6 +236,8 @@ class ModelBundle:
 
     def scores(self, x: Floats, *, threads: int = 0) -> Floats:
         """Return the score (log-odds) of each row of `x`, shape (n_rows, n_signals)."""
+        # Rows side by side, whatever they came from: sums must not differ in a bit.
+        x = np.ascontiguousarray(x)
         score = self.scorer.scores(x, threads=threads)
         if self.floor is None:
             return score
