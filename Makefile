@@ -1,6 +1,6 @@
 # The front door. `make demo` shows everything; `make test` proves it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench serve docs clean
+.PHONY: help demo test test-parts test-whole check bench serve docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,8 +29,16 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## The whole path, in about a minute. DATA=FILE for your logs, ONCE=1 to exit
 	@$(BIN)/escalon demo $(if $(DATA),--data "$(DATA)") $(if $(ONCE),--once)
 
-test: $(READY) ## Every test
-	$(BIN)/python -m pytest -q
+test: $(READY) ## Every test, in two halves side by side
+	@$(MAKE) --no-print-directory -j2 test-parts test-whole
+
+# What one process can show, and the examples in docstrings.
+test-parts: $(READY)
+	$(BIN)/python -m pytest -q tests/unit tests/parity features training serving escalon
+
+# Real services, browsers, crashes, other people's SDKs, and the notebooks.
+test-whole: $(READY)
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/contract tests/e2e tests/guarantee tests/browser
 	$(BIN)/python -m pytest -q -p no:cacheprovider --nbmake --nbmake-timeout=600 notebooks
 
 check: $(READY) ## Lint, format, types, import rules, docstrings of tests
