@@ -168,6 +168,10 @@ def train(
         typer.Option(help="Certify each domain, agent_version or tier by itself too."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed and data, same model.")] = 0,
+    search: Annotated[
+        int,
+        typer.Option(min=0, help="Recipes to try, each by cross-fitting; 0: none."),
+    ] = 0,
     policy: PolicyFile = None,
     mlruns: Mlruns = _MLRUNS,
     as_json: AsJson = False,
@@ -184,7 +188,13 @@ def train(
     learning.train_model(
         events or [],
         learning.Asked(
-            store=store, alpha=alpha, delta=delta, by=by, seed=seed, policy=policy
+            store=store,
+            alpha=alpha,
+            delta=delta,
+            by=by,
+            seed=seed,
+            policy=policy,
+            trials=search,
         ),
         mlruns=mlruns,
         as_json=as_json,

@@ -68,6 +68,7 @@ class Asked:
     seed: int
     policy: Path | None
     by: str | None = None
+    trials: int = 0
 
 
 def train_model(
@@ -81,6 +82,7 @@ def train_model(
             delta=asked.delta,
             by=segment_by(asked.by),
             recipe=Recipe(seed=asked.seed),
+            trials=asked.trials,
             progress=tell,
         )
         trained = train(gather(events, asked.store), order)
