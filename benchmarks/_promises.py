@@ -84,7 +84,8 @@ def missrate(seed: int, *, quick: bool) -> Iterator[Found]:
         if not isinstance(figures, dict):
             continue
         words = method.lower().replace(" + ", "_with_").replace(" ", "_")
-        name = "missrate" if method == str(Method.AIPW) else f"missrate.{words}"
+        best = method in {Method.AIPW.name.lower(), str(Method.AIPW)}
+        name = "missrate" if best else f"missrate.{words}"
         yield Found(
             name=f"{name}.rmse",
             value=figures["rmse"],
