@@ -250,7 +250,7 @@ class OutcomeHistory:
         stamp: dict[str, float | None] = {
             "domain_rate": of_domain if domain.n >= _KNOWN else None,
             "version_rate": of_version if version.n >= _KNOWN else None,
-            "cell_rate": expected if both.n >= _KNOWN else None,
+            "cell_rate": expected,
             "cell_n": both.counted(_PULL),
             "expected_rate": likely,
         }
