@@ -26,7 +26,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(READY) ## The whole path, in about a minute. DATA=FILE for your logs, ONCE=1 to exit
+demo: $(READY) ## The whole path, in under two minutes. DATA=FILE for your logs, ONCE=1 to exit
 	@$(BIN)/escalon demo $(if $(DATA),--data "$(DATA)") $(if $(ONCE),--once)
 
 test: $(READY) ## Every test, in two halves side by side

@@ -15,15 +15,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import _packages_first  # noqa: F401 - `features` is the package
-import lightgbm
 import numpy as np
 import pyarrow as pa
+from _protocols import ours, plain
 from harness import Measure, main
 from numpy.typing import NDArray
 
 from escalon.rules import fired
 from features import batch, ingest
-from features.signals import NAMES
 from serving.policy.rules import Policy
 from training.dataset import Snapshots, snapshots, splits
 from training.evaluate import evaluate
@@ -35,17 +34,6 @@ from training.train import Order, fit_bundle
 Floats = NDArray[np.float64]
 
 _FOLDS = 5
-# The plain counts a first attempt would take: no text is read, nothing is tuned.
-COUNTS = (
-    "steps", "user_messages", "tool_calls", "distinct_tools", "writes",
-    "distinct_writes", "call_repeats", "write_repeats", "agent_repeats", "tool_errors",
-    "tool_error_streak", "write_errors", "empty_results", "since_tool_error",
-    "since_write", "calls_in_turn_max", "request_words", "user_words_mean",
-    "user_words_last", "agent_words_mean", "agent_words_last", "user_questions",
-    "user_numbers", "agent_numbers_mean", "result_length_mean", "result_length_max",
-    "transfer_calls",
-)  # fmt: skip
-_COUNT_COLUMNS = [NAMES.index(name) for name in COUNTS]
 
 
 def _shared(name: str) -> Path:
@@ -66,28 +54,15 @@ def _tau(*, quick: bool) -> Snapshots | None:
     return data
 
 
-def _ours(train: Snapshots, test: Snapshots) -> Floats:
-    return fit_bundle(train, None, Order(rules=fired(Policy.default()))).risks(test.x)
-
-
-def _plain_counts(train: Snapshots, test: Snapshots) -> Floats:
-    """Return risks of LightGBM as it comes, on counts."""
-    x = train.x[:, _COUNT_COLUMNS]
-    weight = train.weight * len(train) / train.weight.sum()
-    parameters = {"objective": "binary", "verbose": -1, "num_threads": 2, "seed": 0}
-    booster = lightgbm.train(parameters, lightgbm.Dataset(x, train.y, weight=weight))
-    return np.asarray(booster.predict(test.x[:, _COUNT_COLUMNS]))
-
-
 def _tau_measures(*, quick: bool) -> Iterator[Measure]:
     data = _tau(quick=quick)
     if data is None:
         return
-    models = {"tau": _ours, "tau.counts": _plain_counts}
+    models = {"tau": ours, "tau.counts": plain}
     risk = {name: np.empty(len(data)) for name in models}
     for train, test in splits(data.groups, k=_FOLDS, seed=0):
         for name, model in models.items():
-            risk[name][test] = model(data.where(train), data.where(test))
+            risk[name][test] = model(data.where(train), data.where(test), 0)
     for name, values in risk.items():
         report = evaluate(data, values, None, baselines={}).to_json()
         yield from _scores(name, report, data)

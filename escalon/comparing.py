@@ -25,7 +25,7 @@ from training.compare import ComparisonError, Tasks, Way, compare
 from training.gates.parts import Parts
 from training.labels import labels_of
 from training.monitor.outcome import Outcomes
-from training.registry import Registry, RegistryError
+from training.registry import Registry
 from training.replay import everything, peaks_at, tasks_of
 
 Progress = Callable[[str], None]
@@ -137,10 +137,7 @@ def _model(registry: Registry, uri: str) -> tuple[ModelBundle, Parts | None]:
     prefix, _, version = uri.replace("@", "/").rpartition("/")
     if not prefix.startswith("models:"):
         return bundle, None
-    try:
-        stored = registry.kept(registry.find(version), "parts.json")
-    except RegistryError:
-        return bundle, None
+    stored = registry.kept(registry.find(version), "parts.json")
     return bundle, None if stored is None else Parts.of(stored)
 
 

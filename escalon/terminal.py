@@ -121,8 +121,9 @@ class _Lines:
         self._rate = _Rate()
 
     def __call__(self, done: int, total: int | None) -> None:
-        self._rate.restarts(done)
         now = time.monotonic()
+        if self._rate.restarts(done):
+            self._said = now  # what it does per second is not known yet
         if now - self._said < _SECONDS_BETWEEN_LINES:
             return
         self._said = now

@@ -114,7 +114,10 @@ def _rows(one: confidence.Validation) -> list[tuple[str, Any]]:
 
 def _print_records(good: Sequence[Validation]) -> None:
     if not good:
-        out.print("nothing was validated: no rule may read what the agent says")
+        out.print(
+            "nothing was validated, so no rule may read what the agent says; it takes "
+            "labelled tasks whose agent messages state a `confidence`"
+        )
         return
     document = {
         "validations": [one.model_dump(mode="json", exclude_none=True) for one in good]

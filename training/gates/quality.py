@@ -21,6 +21,8 @@ from training.evaluate.stages import END, by_stage
 from training.gates.evidence import Evidence
 from training.gates.gate import Gate, Limits, Severity, shown
 
+# A figure over its limit whose interval reaches below: nothing is shown against it.
+_NOT_SHOWN = ", which the interval includes"
 _INTERVAL = 1.96  # standard errors on each side of a 95 % interval
 
 
@@ -37,6 +39,7 @@ def calibrated_by_stage(evidence: Evidence, limits: Limits) -> Gate:
     ]
     red = [name for name, error, limit in held if error.low > limit]
     worst = max(held, key=lambda one: one[1].value - one[2])
+    over = worst[1].value > worst[2]
     return Gate(
         code="ESC005",
         title="Risks are honest at every stage",
@@ -44,7 +47,8 @@ def calibrated_by_stage(evidence: Evidence, limits: Limits) -> Gate:
         passed=not red and bool(errors),
         says=(
             f"calibration error {shown(worst[1])} at worst ({worst[0]}, limit "
-            f"{worst[2]:g})" + (f"; too large: {', '.join(red)}" if red else "")
+            f"{worst[2]:g}"
+            + (f"); too large: {', '.join(red)}" if red else _NOT_SHOWN * over + ")")
             if errors
             else "too few tasks to tell"
         ),
