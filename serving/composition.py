@@ -18,11 +18,11 @@ from serving.console.pages import make_console
 from serving.door import Receive, Scope, Send, check_host, send_problem
 from serving.engine import Engine
 from serving.engine.models import DirectoryModel, ModelSource
-from serving.engine.watch import Rounds
 from serving.policy.rules import Policy, PolicyError
 from serving.settings import Settings
 from serving.store.sqlite import SqliteStore
 from serving.store.transaction import StoreError
+from serving.worker import rounds_of, running
 
 # What keeps the service from deciding, and may pass: it is tried again.
 FAULTS = (StoreError, PolicyError, OSError)
@@ -73,10 +73,8 @@ def engine_of(settings: Settings) -> Iterator[tuple[Engine, ModelSource]]:
             settings.key(),
             matures=timedelta(days=settings.monitor_maturity_days),
         )
-        if settings.monitor_seconds > 0:
-            rounds = Rounds(engine.monitors.watcher, every=settings.monitor_seconds)
-            opened.enter_context(contextlib.closing(rounds))
-            rounds.start()
+        rounds = rounds_of(engine, monitor_seconds=settings.monitor_seconds)
+        opened.enter_context(running(rounds))
         yield engine, model
 
 

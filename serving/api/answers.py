@@ -89,6 +89,7 @@ class StepAnswer(Answer):
     )
     handoff: HandoffRef | None
     message: str | None = Field(description="For the user; one for each handover.")
+    message_id: str | None = Field(description="Show the user each id once.")
 
 
 class OwnershipAnswer(Answer):
@@ -186,6 +187,10 @@ class HandoffItem(Answer):
     resolve_by: datetime
     claimed_by: str | None
     claimed_at: datetime | None
+    lease_until: datetime | None = Field(
+        description="When the claim ends by itself, unless it is renewed."
+    )
+    climbs: int = Field(description="Deadlines missed so far.")
     request: str
     domain: str
     account: dict[str, Any]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from features.events import AgentEvent
 from serving.engine import scoring, views
@@ -12,7 +12,6 @@ from serving.engine.alarming import Monitors
 from serving.engine.calls import Answer, Calls, Clock, check_from_agent, check_outcome
 from serving.engine.checks import check, is_amount
 from serving.engine.deciding import Judge
-from serving.engine.handover import TARGETS
 from serving.engine.memory import Waiting
 from serving.engine.models import ModelSource
 from serving.engine.oversight import Oversight
@@ -20,15 +19,14 @@ from serving.engine.ownership import NEEDED, Ownership
 from serving.engine.reviewing import Desk
 from serving.engine.steps import Steps, begin
 from serving.engine.watch import MATURES
+from serving.engine.ways import Ways
 from serving.policy.rules import Policy
 from serving.problems import Problem, ProblemType
 from serving.store import log
 from serving.store.intake import Batch
-from serving.store.transaction import Reader, Store, Transaction
+from serving.store.transaction import Store
 
 __all__ = ["Engine", "Problem", "ProblemType"]
-
-T = TypeVar("T")
 
 
 class Engine:
@@ -50,8 +48,6 @@ class Engine:
         Returns the time, timezone-aware.
     secret : bytes
         Key of the audit draw. Whoever has it knows which tasks will be audited.
-    targets : sequence of str
-        Outside systems to tell of every handover.
     matures : timedelta
         How long the labels of a task are waited for before monitors count it.
 
@@ -69,11 +65,9 @@ class Engine:
         clock: Clock,
         secret: bytes,
         *,
-        targets: Sequence[str] = TARGETS,
         matures: timedelta = MATURES,
     ) -> None:
         self.policy = policy
-        self._store = store
         self._model = model
         self._clock = clock
         self._judge = Judge(policy, model, secret)
@@ -81,11 +75,20 @@ class Engine:
             store, policy, model, self._judge.withdrawals, clock, matures=matures
         )
         waiting = Waiting()
-        self._steps = Steps(self._judge, waiting, targets=targets)
+        self._steps = Steps(self._judge, waiting)
+        self.ways = ways = Ways.to(
+            store,
+            policy=policy,
+            steps=self._steps,
+            waiting=waiting,
+            clock=clock,
+            secret=secret,
+        )
+        self._do, self._read = ways.do, ways.read
         self._calls = Calls(self._steps, clock)
         self._people = Ownership(policy, waiting, clock)
         desk = Desk(policy.audit, self._steps, clock, secret)
-        self.oversight = Oversight(desk, self._do, self._read, clock)
+        self.oversight = Oversight(desk, ways)
         self._do(lambda tx: begin(tx, self._steps, clock()))
         self.monitors.begin()
 
@@ -314,15 +317,3 @@ class Engine:
         return self._read(
             lambda reader: views.health(reader, self.policy, model, problem)
         )
-
-    # --- inside --------------------------------------------------------------
-
-    def _do(self, use_case: Callable[[Transaction], Answer | Problem]) -> Answer:
-        outcome = self._store.submit(use_case).result()
-        if isinstance(outcome, Problem):
-            raise outcome
-        return outcome
-
-    def _read(self, view: Callable[[Reader], T]) -> T:
-        with self._store.reading() as reader:
-            return view(reader)

@@ -253,6 +253,7 @@ def _nothing(task: Task | None, task_id: str) -> Answer:
         "decision": None,
         "handoff": None,
         "message": None,
+        "message_id": None,
     }
 
 

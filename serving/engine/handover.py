@@ -15,27 +15,18 @@ from serving.engine.preparing import Plan, planned
 from serving.policy.audit import AuditType, ppm, rfc3339
 from serving.policy.handoff import Handoff
 from serving.policy.rules import Policy
-from serving.store import handoffs, ledger, log
+from serving.store import handoffs, ledger, log, outbox, timers
 from serving.store.intake import Line
 from serving.store.log import SALT_BYTES, Entry
+from serving.store.notices import Notice
 from serving.store.tasks import OwnerKind, Task, new_id
 from serving.store.transaction import Transaction
 
-# Outside systems that are told of every handover.
-TARGETS = ("webhook",)
 SYSTEM = "escalon"
 
 _ADD_PACKAGE = """
 INSERT INTO package (handoff_id, digest, body, salt, audit_seq)
 VALUES (:handoff_id, :digest, :body, :salt, :audit_seq)
-"""
-_ADD_TIMER = """
-INSERT INTO timer (handoff_id, kind, due_at, audit_seq)
-VALUES (:handoff_id, :kind, :due_at, :audit_seq)
-"""
-_ADD_OUTBOX = """
-INSERT INTO outbox (outbox_id, handoff_id, target, status, next_at, audit_seq)
-VALUES (:outbox_id, :handoff_id, :target, 'pending', :next_at, :audit_seq)
 """
 _ADD_HISTORY = """
 INSERT INTO handoff_history (handoff_id, audit_seq, at, by, what)
@@ -51,13 +42,13 @@ class Handover:
     ----------
     task : Task
         In its queue, under the next epoch.
-    message : str
+    notice : Notice
         The one message for the user.
     """
 
     task: Task
     handoff: Handoff
-    message: str
+    notice: Notice
 
 
 def hand_over(
@@ -68,7 +59,6 @@ def hand_over(
     decision_id: str,
     until: int,
     policy: Policy,
-    targets: Sequence[str] = TARGETS,
 ) -> Handover:
     """Hand `task` to the queue its policy chooses; all of it in this transaction.
 
@@ -86,17 +76,21 @@ def hand_over(
     until : int
         Length of the task's log.
     policy : Policy
-        In force.
-    targets : sequence of str
-        Outside systems to tell; each gets a row of the outbox.
+        In force; its queues say which channels are told.
     """
     at = judgement.case.at
     events = list(log.history(tx, task.task_id, until=until))
     plan = planned(task, judgement, events, policy)
     moved = task.owned_by(OwnerKind.QUEUE, plan.handoff.queue)
     entry = Entry.of(task.task_id, until, [_told(plan.handoff, at)])
-    _store(tx, plan, moved, entry, at, decision_id=decision_id, targets=targets)
-    return Handover(task=moved, handoff=plan.handoff, message=plan.message)
+    channels = channels_of(policy, plan.handoff.queue)
+    _store(tx, plan, moved, entry, at, decision_id=decision_id, channels=channels)
+    return Handover(task=moved, handoff=plan.handoff, notice=plan.notice)
+
+
+def channels_of(policy: Policy, queue: str) -> tuple[str, ...]:
+    """Return the channels that are told of handoffs to `queue`, beside the console."""
+    return next((q.notify for q in policy.queues if q.name == queue), ())
 
 
 def _told(handoff: Handoff, at: datetime) -> Line:
@@ -127,10 +121,10 @@ def _store(
     at: datetime,
     *,
     decision_id: str,
-    targets: Sequence[str],
+    channels: Sequence[str],
 ) -> None:
     handoff = plan.handoff
-    body, packed = handoffs.terms(handoff, plan.message), plan.package.canonical()
+    body, packed = handoffs.terms(handoff, plan.notice.text), plan.package.canonical()
     salts = os.urandom(SALT_BYTES), os.urandom(SALT_BYTES)
     seq = ledger.append(
         tx,
@@ -140,7 +134,7 @@ def _store(
         **handoffs.audited(handoff),
         **_why(plan, decision_id),
         events=entry.summary(),
-        outbox=list(targets),
+        outbox=list(channels),
         commit={
             "handoff": handoffs.commitment_of(salts[0], body),
             "package": handoffs.commitment_of(salts[1], packed),
@@ -159,7 +153,7 @@ def _store(
         audit_seq=seq,
     )
     entry.write(tx, audit_seq=seq, decision_id=decision_id)
-    _store_duties(tx, handoff, at, seq, targets)
+    _store_duties(tx, plan, at, seq, channels)
 
 
 def _why(plan: Plan, decision_id: str) -> dict[str, Any]:
@@ -173,23 +167,17 @@ def _why(plan: Plan, decision_id: str) -> dict[str, Any]:
 
 
 def _store_duties(
-    tx: Transaction, handoff: Handoff, at: datetime, seq: int, targets: Sequence[str]
+    tx: Transaction, plan: Plan, at: datetime, seq: int, channels: Sequence[str]
 ) -> None:
-    """Store deadlines, outbox rows and the first line of the history."""
-    due = {"acknowledge": handoff.acknowledge_by, "resolve": handoff.resolve_by}
-    common = {"handoff_id": handoff.handoff_id, "audit_seq": seq}
-    tx.many(
-        _ADD_TIMER,
-        ({**common, "kind": k, "due_at": rfc3339(by)} for k, by in due.items()),
-    )
-    tx.many(
-        _ADD_OUTBOX,
-        (
-            {**common, "outbox_id": new_id("out"), "target": t, "next_at": rfc3339(at)}
-            for t in targets
-        ),
-    )
-    add_history(tx, handoff.handoff_id, seq, at, by=SYSTEM, what="opened")
+    """Store deadlines, notice, outbox rows and the first line of the history."""
+    handoff = plan.handoff
+    handoff_id = handoff.handoff_id
+    timers.due(tx, handoff_id, "acknowledge", handoff.acknowledge_by, audit_seq=seq)
+    timers.due(tx, handoff_id, "resolve", handoff.resolve_by, audit_seq=seq)
+    plan.notice.add(tx, handoff_id, at, audit_seq=seq)
+    says = {"at": rfc3339(at), "by": SYSTEM}
+    outbox.add(tx, handoff_id, channels, kind="opened", says=says, at=at, audit_seq=seq)
+    add_history(tx, handoff_id, seq, at, by=SYSTEM, what="opened")
 
 
 def add_history(

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from features.events import AgentEvent, EventKind
 from serving.engine.handover import add_history
 from serving.policy.audit import AuditType, rfc3339
 from serving.policy.handoff import Handoff
-from serving.store import handoffs, ledger, log, tasks
+from serving.store import handoffs, ledger, log, outbox, tasks, timers
 from serving.store.intake import Line
 from serving.store.log import Entry
 from serving.store.tasks import OwnerKind, new_id
 from serving.store.transaction import Transaction
-
-_SETTLE = """
-UPDATE timer SET settled_at = :at, audit_seq = :audit_seq
-WHERE handoff_id = :handoff_id AND kind = :kind
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +30,9 @@ class Move:
     events : Mapping
         Outcome events for the task's log, body by kind.
     timers : Mapping
-        Deadlines that end (True) or run again (False).
+        Deadlines by kind: when each is due from now on; None: it is settled.
+    channels : tuple of str
+        To be told of the handoff from its opening, beside those told before.
     """
 
     handoff: Handoff
@@ -43,7 +41,8 @@ class Move:
     by: str
     at: datetime
     events: Mapping[EventKind, Mapping[str, Any]] = field(default_factory=dict)
-    timers: Mapping[str, bool] = field(default_factory=dict)
+    timers: Mapping[str, datetime | None] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
 
     @property
     def verb(self) -> str:
@@ -69,19 +68,24 @@ def make(tx: Transaction, move: Move) -> None:
     task.update(tx, audit_seq=seq)
     handoffs.update(tx, moved, audit_seq=seq)
     entry.write(tx, audit_seq=seq)
-    for kind, is_over in move.timers.items():
-        _settle(tx, move, seq, kind, is_over=is_over)
+    for kind, due in move.timers.items():
+        if due is None:
+            timers.settle(tx, moved.handoff_id, kind, move.at, audit_seq=seq)
+        else:
+            timers.due(tx, moved.handoff_id, kind, due, audit_seq=seq)
+    _tell(tx, move, seq)
     add_history(tx, moved.handoff_id, seq, move.at, by=move.by, what=move.verb)
 
 
-def _settle(tx: Transaction, move: Move, seq: int, kind: str, *, is_over: bool) -> None:
-    tx.run(
-        _SETTLE,
-        handoff_id=move.handoff.handoff_id,
-        kind=kind,
-        at=rfc3339(move.at) if is_over else None,
-        audit_seq=seq,
-    )
+def _tell(tx: Transaction, move: Move, seq: int) -> None:
+    """Have channels told: those that know the handoff of the move, new ones of all."""
+    handoff_id = move.handoff.handoff_id
+    says = {"at": rfc3339(move.at), "by": move.by}
+    known = outbox.told(tx, handoff_id)
+    new = [channel for channel in move.channels if channel not in known]
+    add = partial(outbox.add, tx, handoff_id, says=says, at=move.at, audit_seq=seq)
+    add(new, kind="opened")
+    add(known, kind=move.verb)
 
 
 def _lines(move: Move) -> list[Line]:

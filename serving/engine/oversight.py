@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from serving.engine.checks import check, is_amount
 from serving.engine.figures import figures
 from serving.engine.ownership import NEEDED
-from serving.engine.reviewing import Answer, Desk, Verdict
-from serving.store.transaction import Reader, Transaction
+from serving.engine.reviewing import Desk, Verdict
+from serving.engine.ways import Answer, Ways
 from training.monitor.kpis import By
 
 MOST_REVIEWS = 50
-
-
-class Do(Protocol):
-    """Runs a use case in a transaction of its own, and returns once it is durable."""
-
-    def __call__(self, use_case: Callable[[Transaction], Answer], /) -> Answer:
-        """Return what `use_case` returns."""
-        ...
-
-
-class Read(Protocol):
-    """Runs a view over a consistent moment of the store."""
-
-    def __call__(self, view: Callable[[Reader], Answer], /) -> Answer:
-        """Return what `view` returns."""
-        ...
 
 
 class Oversight:
@@ -39,19 +22,15 @@ class Oversight:
     ----------
     desk : Desk
         Knows what is due for review.
-    do, read : callable
-        The engine's ways to its store.
-    clock : callable
-        Returns the time, timezone-aware.
+    ways : Ways
+        The engine's.
     """
 
-    def __init__(
-        self, desk: Desk, do: Do, read: Read, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, desk: Desk, ways: Ways) -> None:
         self._desk = desk
-        self._do = do
-        self._read = read
-        self._clock = clock
+        self._do = ways.do
+        self._read = ways.read
+        self._clock = ways.clock
 
     def reviews(self, *, by: str, limit: int = 10) -> Answer:
         """Return what `by` should judge next, with the rubric.

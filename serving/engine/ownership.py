@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -68,7 +68,7 @@ class Ownership:
             return held.to_json()
         at = self._clock()
         try:
-            claimed = held.claim(by=by, at=at)
+            claimed = held.claim(by=by, at=at, lease=self._lease(held.queue))
         except IllegalTransitionError as error:
             raise Problem(ProblemType.ILLEGAL_TRANSITION, str(error)) from error
         return self._made(
@@ -80,7 +80,7 @@ class Ownership:
                 by=by,
                 at=at,
                 events={EventKind.CLAIMED: {}},
-                timers={"acknowledge": True},
+                timers={"acknowledge": None, "lease": claimed.lease_until},
             ),
         )
 
@@ -101,7 +101,7 @@ class Ownership:
                 owner=(OwnerKind.QUEUE, held.queue),
                 by=by,
                 at=self._clock(),
-                timers={"acknowledge": False},
+                timers={"acknowledge": held.acknowledge_by, "lease": None},
             ),
         )
 
@@ -136,7 +136,7 @@ class Ownership:
                     EventKind.RESOLVED: {**said, "minutes": minutes},
                     EventKind.VERDICT: {**said, **_RESOLUTION},
                 },
-                timers={"resolve": True},
+                timers={"resolve": None, "lease": None},
             ),
         )
 
@@ -161,7 +161,7 @@ class Ownership:
                 by=by,
                 at=self._clock(),
                 events={EventKind.RETURNED: {"guidance": guidance}},
-                timers={"resolve": True},
+                timers={"resolve": None, "lease": None},
             ),
         )
 
@@ -223,6 +223,14 @@ class Ownership:
         queues = {q.name: q for q in self._policy.queues}
         wanted = [queues[queue]] if queue in queues else queues.values()
         return frozenset(member for q in wanted for member in q.members)
+
+    def _lease(self, queue: str) -> timedelta:
+        """Return for how long a claim at `queue` holds; a dropped one's: the longest.
+
+        Whoever works on what an older policy left must not lose it for that.
+        """
+        queues = {q.name: q.lease for q in self._policy.queues}
+        return queues.get(queue, max(queues.values()))
 
     def _for_holder(self, tx: Transaction, handoff_id: str, by: str) -> Handoff:
         held = self._for_member(tx, handoff_id, by)

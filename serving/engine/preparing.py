@@ -21,6 +21,7 @@ from serving.policy.package import ContextPackage
 from serving.policy.router import Destination
 from serving.policy.rules import Policy, Priority
 from serving.safely import Failure, attempt
+from serving.store.notices import Notice
 from serving.store.tasks import Task, new_id
 
 # Said when even the policy's own words cannot be found.
@@ -33,7 +34,7 @@ class Plan:
 
     handoff: Handoff
     package: ContextPackage
-    message: str
+    notice: Notice
     faults: tuple[str, ...]
 
 
@@ -55,7 +56,9 @@ def planned(
     return Plan(
         handoff=handoff,
         package=packed,
-        message=message,
+        notice=Notice(
+            message_id=new_id("msg"), text=message, wait=destination.expected_wait
+        ),
         faults=(*unrouted, *unpacked, *unsaid),
     )
 

@@ -75,7 +75,7 @@ def answer_of(reader: Reader, decision_id: str) -> dict[str, Any]:
 
 def undecided(task: Task, accepted: Sequence[str]) -> dict[str, Any]:
     """Return the answer to a call on which nothing was decided."""
-    nothing = {"decision": None, "handoff": None, "message": None}
+    nothing = dict.fromkeys(("decision", "handoff", "message", "message_id"))
     return {**standing(task, accepted), **nothing}
 
 

@@ -12,7 +12,7 @@ import orjson
 
 from serving.engine import replies
 from serving.engine.deciding import Case, Judge, Judgement
-from serving.engine.handover import TARGETS, Handover, hand_over
+from serving.engine.handover import Handover, hand_over
 from serving.engine.kinship import Kinship
 from serving.engine.memory import LastModel, States, Waiting
 from serving.policy.audit import AuditType, ppm
@@ -82,17 +82,12 @@ class Steps:
         Decides.
     waiting : Waiting
         What waits at the queues.
-    targets : sequence of str
-        Outside systems to tell of handovers.
     """
 
-    def __init__(
-        self, judge: Judge, waiting: Waiting, *, targets: Sequence[str] = TARGETS
-    ) -> None:
+    def __init__(self, judge: Judge, waiting: Waiting) -> None:
         self.judge = judge
         self.model = LastModel()
         self._waiting = waiting
-        self._targets = targets
         self._states = States()
         self._kinship = Kinship()
 
@@ -144,7 +139,8 @@ class Steps:
             **replies.standing(append.task if done is None else done.task, accepted),
             "decision": replies.decided(decision_id, judgement.decision),
             "handoff": None if done is None else replies.handed_over(done),
-            "message": None if done is None else done.message,
+            "message": None if done is None else done.notice.text,
+            "message_id": None if done is None else done.notice.message_id,
         }
         replies.keep(tx, seq, answer)
         return answer
@@ -187,7 +183,6 @@ class Steps:
             decision_id=decision_id,
             until=append.entry.until,
             policy=self.judge.policy,
-            targets=self._targets,
         )
 
 

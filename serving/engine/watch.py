@@ -8,7 +8,6 @@ records of both.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,7 +18,6 @@ import numpy as np
 from serving.engine.models import ModelSource
 from serving.engine.withdrawals import Withdrawals
 from serving.policy.rules import Mode, Policy
-from serving.safely import Failure, attempt
 from serving.store import alarms
 from serving.store.alarms import Raised
 from serving.store.transaction import Reader, Store, Transaction
@@ -235,39 +233,3 @@ class _Sync:
         if raised.alarm.code in PASSING and raised.alarm.key not in keys:
             return "it has passed"
         return None
-
-
-class Rounds:
-    """Has a watcher look again and again, on a thread of its own.
-
-    Parameters
-    ----------
-    watcher : Watcher
-        Looks.
-    every : float
-        Time between two looks, in s.
-    """
-
-    def __init__(self, watcher: Watcher, *, every: float) -> None:
-        self._watcher = watcher
-        self._every = every
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._go, name="monitors", daemon=True)
-
-    def start(self) -> None:
-        """Begin, after one interval: a service that starts has other things to do."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop, after the look that is under way."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _go(self) -> None:
-        while not self._stop.wait(self._every):
-            looked = attempt(self._watcher.look)
-            if isinstance(looked, Failure):
-                # A monitor that fails must say so, and must never stop a decision.
-                fault = {"action": "monitor_failed", "fault": looked.name}
-                _log.error("monitors failed: %s", looked.name, extra=fault)

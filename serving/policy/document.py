@@ -213,6 +213,11 @@ class Queue(Part):
         Queues that take over in turn when a deadline passes; the last is terminal.
     minutes_per_handoff : float
         Minutes of one person's time, on average.
+    lease : timedelta
+        How long a claim holds without a sign of life of whoever has it.
+    notify : tuple of str
+        Channels that are told of what comes here, beside the console: names that the
+        deployment gives an address.
     """
 
     name: Name
@@ -224,6 +229,8 @@ class Queue(Part):
     resolve_within: Span = timedelta(hours=8)
     chain: tuple[Name, ...] = ()
     minutes_per_handoff: Positive = 8.0
+    lease: Span = timedelta(minutes=30)
+    notify: tuple[Name, ...] = ()
 
     @property
     def is_owned(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol, Self
 
@@ -71,8 +71,12 @@ class Handoff:
     queued_at, acknowledge_by, resolve_by : datetime
         Timezone-aware. `queued_at` is when the agent handed over, and stays: so long
         has the user been waiting. The deadlines are those of the present queue.
+    climbs : int
+        Deadlines missed so far: rungs climbed, and rounds of the terminal one.
     claimed_by, claimed_at
         Who has it, since when; stays when it is closed.
+    lease_until : datetime, optional
+        When a claim ends by itself, unless it is renewed; only while it is claimed.
     request : str
         What the user wanted, shortened.
     domain, account
@@ -97,6 +101,8 @@ class Handoff:
     threshold: float | None = None
     claimed_by: str | None = None
     claimed_at: datetime | None = None
+    lease_until: datetime | None = None
+    climbs: int = 0
     request: str = ""
     domain: str = ""
     account: Mapping[str, Any] = field(default_factory=dict)
@@ -149,12 +155,13 @@ class Handoff:
                 f"{status}; allowed: {', '.join(allowed) or 'none, it is final'}"
             )
             raise IllegalTransitionError(msg)
+        moved = replace(self, status=status, lease_until=None)
         if status is HandoffStatus.QUEUED:
-            return replace(self, status=status, claimed_by=None, claimed_at=None)
-        return replace(self, status=status)
+            return replace(moved, claimed_by=None, claimed_at=None)
+        return moved
 
-    def claim(self, *, by: str, at: datetime) -> Handoff:
-        """Return this handoff in the hands of `by` since `at`.
+    def claim(self, *, by: str, at: datetime, lease: timedelta) -> Handoff:
+        """Return this handoff in the hands of `by` since `at`, for as long as `lease`.
 
         Raises
         ------
@@ -162,7 +169,8 @@ class Handoff:
             If it does not wait in a queue.
         """
         claimed = self.to(HandoffStatus.CLAIMED)
-        return replace(claimed, claimed_by=by, claimed_at=at)
+        until = at + lease
+        return replace(claimed, claimed_by=by, claimed_at=at, lease_until=until)
 
     def climb(self, destination: Destination) -> Handoff:
         """Return this handoff one rung up its chain, at `destination`.
@@ -208,6 +216,8 @@ class Handoff:
             "resolve_by": _sent(self.resolve_by),
             "claimed_by": self.claimed_by,
             "claimed_at": _sent(self.claimed_at),
+            "lease_until": _sent(self.lease_until),
+            "climbs": self.climbs,
             "request": self.request,
             "domain": self.domain,
             "account": dict(self.account),

@@ -27,16 +27,18 @@ LIMIT :limit OFFSET :offset
 _ADD = """
 INSERT INTO handoff
   (handoff_id, task_id, epoch, decision_id, queue, status, urgency, queued_at, chain,
-   acknowledge_by, resolve_by, claimed_by, claimed_at, body, salt, audit_seq)
+   climbs, acknowledge_by, resolve_by, claimed_by, claimed_at, lease_until, body, salt,
+   audit_seq)
 VALUES
   (:handoff_id, :task_id, :epoch, :decision_id, :queue, :status, :urgency, :queued_at,
-   :chain, :acknowledge_by, :resolve_by, :claimed_by, :claimed_at, :body, :salt,
-   :audit_seq)
+   :chain, :climbs, :acknowledge_by, :resolve_by, :claimed_by, :claimed_at,
+   :lease_until, :body, :salt, :audit_seq)
 """
 _UPDATE = """
 UPDATE handoff SET queue = :queue, status = :status, chain = :chain,
-  acknowledge_by = :acknowledge_by, resolve_by = :resolve_by,
-  claimed_by = :claimed_by, claimed_at = :claimed_at, audit_seq = :audit_seq
+  acknowledge_by = :acknowledge_by, resolve_by = :resolve_by, climbs = :climbs,
+  claimed_by = :claimed_by, claimed_at = :claimed_at, lease_until = :lease_until,
+  audit_seq = :audit_seq
 WHERE handoff_id = :handoff_id
 """
 
@@ -59,7 +61,6 @@ def terms(handoff: Handoff, message: str) -> bytes:
 
 def standing(handoff: Handoff) -> dict[str, Any]:
     """Return what may change of `handoff`, as columns and as audit records hold it."""
-    since = handoff.claimed_at
     return {
         "queue": handoff.queue,
         "status": str(handoff.status),
@@ -67,8 +68,18 @@ def standing(handoff: Handoff) -> dict[str, Any]:
         "acknowledge_by": rfc3339(handoff.acknowledge_by),
         "resolve_by": rfc3339(handoff.resolve_by),
         "claimed_by": handoff.claimed_by,
-        "claimed_at": None if since is None else rfc3339(since),
+        "claimed_at": _written(handoff.claimed_at),
+        "lease_until": _written(handoff.lease_until),
+        "climbs": handoff.climbs,
     }
+
+
+def _written(at: datetime | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def _read(at: str | None) -> datetime | None:
+    return None if at is None else datetime.fromisoformat(at)
 
 
 def standing_of(row: Row) -> dict[str, Any]:
@@ -80,6 +91,8 @@ def standing_of(row: Row) -> dict[str, Any]:
         "resolve_by",
         "claimed_by",
         "claimed_at",
+        "lease_until",
+        "climbs",
     )
     return {"chain": orjson.loads(row["chain"])} | {c: row[c] for c in columns}
 
@@ -190,7 +203,6 @@ def commitment_of(salt: bytes, body: bytes) -> str:
 
 def _handoff(row: Row) -> Handoff:
     fixed = orjson.loads(row["body"])
-    since = row["claimed_at"]
     return Handoff(
         handoff_id=row["handoff_id"],
         task_id=row["task_id"],
@@ -202,7 +214,9 @@ def _handoff(row: Row) -> Handoff:
         acknowledge_by=datetime.fromisoformat(row["acknowledge_by"]),
         resolve_by=datetime.fromisoformat(row["resolve_by"]),
         claimed_by=row["claimed_by"],
-        claimed_at=None if since is None else datetime.fromisoformat(since),
+        claimed_at=_read(row["claimed_at"]),
+        lease_until=_read(row["lease_until"]),
+        climbs=row["climbs"],
         priority=Priority(fixed["priority"]),
         skills=tuple(fixed["skills"]),
         firings=tuple(Firing.from_json(firing) for firing in fixed["firings"]),

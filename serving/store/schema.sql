@@ -1,4 +1,4 @@
--- The store of one deployment, for SQLite. What must never happen is refused here as
+-- The store of one deployment, for SQLite; schema.postgresql.sql says the same there. What must never happen is refused here as
 -- well as in the code: a state without its audit record, an edge that does not exist,
 -- a second active handoff, a rewritten log.
 
@@ -81,14 +81,17 @@ CREATE TABLE handoff (
   chain       BLOB NOT NULL,                   -- JSON list: queues still to take over
   acknowledge_by TEXT NOT NULL,
   resolve_by  TEXT NOT NULL,
+  climbs      INTEGER NOT NULL DEFAULT 0 CHECK (climbs >= 0),  -- deadlines missed
   claimed_by  TEXT,
   claimed_at  TEXT,
+  lease_until TEXT,                            -- a claim is a lease: it ends by itself
   body        BLOB NOT NULL,                   -- JSON: what never changes
   salt        BLOB NOT NULL CHECK (length(salt) = 32),
   audit_seq   INTEGER NOT NULL REFERENCES audit_event (seq),
   UNIQUE (task_id, epoch),
   CHECK ((status = 'QUEUED') = (claimed_by IS NULL)),
-  CHECK ((claimed_by IS NULL) = (claimed_at IS NULL))
+  CHECK ((claimed_by IS NULL) = (claimed_at IS NULL)),
+  CHECK ((status = 'CLAIMED') = (lease_until IS NOT NULL))
 );
 CREATE UNIQUE INDEX one_active_handoff ON handoff (task_id)
   WHERE status IN ('QUEUED', 'CLAIMED');
@@ -109,28 +112,55 @@ CREATE TABLE handoff_history (
   what       TEXT NOT NULL,
   PRIMARY KEY (handoff_id, audit_seq)
 );
--- One row for each handover and outside target; delivery never decides ownership.
+-- What outside channels must be told of a handoff, in the order of `place` for each.
+-- Delivery never decides ownership. `leased_*` say which worker tries just now; they
+-- are no part of what is promised, and need no record.
 CREATE TABLE outbox (
-  outbox_id  TEXT PRIMARY KEY,
-  handoff_id TEXT NOT NULL REFERENCES handoff (handoff_id),
-  target     TEXT NOT NULL,
-  status     TEXT NOT NULL CHECK (status IN ('pending', 'sending', 'done', 'dead')),
-  attempts   INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
-  next_at    TEXT NOT NULL,
-  audit_seq  INTEGER NOT NULL REFERENCES audit_event (seq),
-  UNIQUE (handoff_id, target)
+  outbox_id    TEXT PRIMARY KEY,               -- stable over retries: receivers dedupe
+  handoff_id   TEXT NOT NULL REFERENCES handoff (handoff_id),
+  channel      TEXT NOT NULL,
+  place        INTEGER NOT NULL CHECK (place >= 0),
+  kind         TEXT NOT NULL,                  -- opened, claimed, …: verb of the move
+  body         BLOB NOT NULL,                  -- JSON: what is told beside the package
+  status       TEXT NOT NULL CHECK (status IN ('pending', 'done', 'dead')),
+  attempts     INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  queued_at    TEXT NOT NULL,
+  next_at      TEXT NOT NULL,
+  remote_id    TEXT,                           -- what the channel calls it
+  last_error   TEXT,
+  leased_by    TEXT,
+  leased_until TEXT,
+  audit_seq    INTEGER NOT NULL REFERENCES audit_event (seq),
+  UNIQUE (handoff_id, channel, place)
 );
-CREATE INDEX outbox_due ON outbox (status, next_at);
+CREATE INDEX outbox_due ON outbox (next_at) WHERE status = 'pending';
+-- How a channel does, shared by all workers: its circuit breaker.
+CREATE TABLE channel (
+  channel    TEXT PRIMARY KEY,
+  failures   INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),  -- in a row
+  open_until TEXT,                             -- no attempt before that
+  changed_at TEXT NOT NULL
+);
 -- A deadline is a row: it outlives the process. Settled means it can no longer pass.
 CREATE TABLE timer (
   handoff_id TEXT NOT NULL REFERENCES handoff (handoff_id),
-  kind       TEXT NOT NULL CHECK (kind IN ('acknowledge', 'resolve')),
+  kind       TEXT NOT NULL CHECK (kind IN ('acknowledge', 'resolve', 'lease')),
   due_at     TEXT NOT NULL,
   settled_at TEXT,
   audit_seq  INTEGER NOT NULL REFERENCES audit_event (seq),
   PRIMARY KEY (handoff_id, kind)
 );
 CREATE INDEX timer_due ON timer (due_at) WHERE settled_at IS NULL;
+-- The one message of each handover to the user, and when it was shown.
+CREATE TABLE notice (
+  handoff_id TEXT PRIMARY KEY REFERENCES handoff (handoff_id),
+  message_id TEXT NOT NULL UNIQUE,
+  text       TEXT NOT NULL,
+  wait_s     REAL,                             -- what was promised
+  said_at    TEXT NOT NULL,
+  shown_at   TEXT,                             -- as the host application confirmed
+  audit_seq  INTEGER NOT NULL REFERENCES audit_event (seq)
+);
 CREATE TABLE rating (
   handoff_id TEXT NOT NULL REFERENCES handoff (handoff_id),
   by         TEXT NOT NULL,
@@ -139,6 +169,75 @@ CREATE TABLE rating (
   at         TEXT NOT NULL,
   audit_seq  INTEGER NOT NULL REFERENCES audit_event (seq),
   PRIMARY KEY (handoff_id, by)
+);
+
+-- --- agents --------------------------------------------------------------------------
+
+-- An agent that said it would go on beating, and until when that is believed.
+CREATE TABLE agent_lease (
+  task_id    TEXT PRIMARY KEY REFERENCES task (task_id),
+  epoch      INTEGER NOT NULL,
+  beat_s     REAL NOT NULL CHECK (beat_s > 0),
+  due_at     TEXT NOT NULL,
+  settled_at TEXT                              -- set once it no longer counts
+);
+CREATE INDEX agent_lease_due ON agent_lease (due_at) WHERE settled_at IS NULL;
+-- What an agent tried, or did, on a task it no longer owned.
+CREATE TABLE violation (
+  task_id   TEXT NOT NULL REFERENCES task (task_id),
+  event_id  TEXT NOT NULL,
+  epoch     INTEGER,                           -- the one it named
+  kind      TEXT NOT NULL,
+  tool      TEXT,
+  acted     INTEGER NOT NULL CHECK (acted IN (0, 1)),  -- it did, not only tried
+  at        TEXT NOT NULL,                     -- as the agent says
+  seen_at   TEXT NOT NULL,
+  audit_seq INTEGER NOT NULL REFERENCES audit_event (seq),
+  PRIMARY KEY (task_id, event_id)
+);
+
+-- --- calls ---------------------------------------------------------------------------
+
+-- What a call under an Idempotency-Key was answered, in the transaction of its effect.
+CREATE TABLE idempotency (
+  scope       TEXT NOT NULL,                   -- method and path
+  key         TEXT NOT NULL,
+  fingerprint TEXT NOT NULL CHECK (length(fingerprint) = 64),  -- of the payload
+  status      INTEGER NOT NULL,
+  body        BLOB NOT NULL,
+  created_at  TEXT NOT NULL,
+  expires_at  TEXT NOT NULL,
+  PRIMARY KEY (scope, key)
+);
+CREATE INDEX idempotency_over ON idempotency (expires_at);
+
+-- --- attachments ---------------------------------------------------------------------
+
+-- Their bytes lie in files named by their hash, on the disk before any row names them.
+CREATE TABLE attachment (
+  sha256     TEXT PRIMARY KEY CHECK (length(sha256) = 64),
+  size       INTEGER NOT NULL CHECK (size >= 0),
+  stored_at  TEXT NOT NULL,
+  used_at    TEXT                              -- first event that named it; NULL: orphan
+);
+
+-- --- who is there --------------------------------------------------------------------
+
+-- People and host applications that follow a task live. Of the moment, so not audited.
+CREATE TABLE presence (
+  task_id TEXT NOT NULL REFERENCES task (task_id),
+  who     TEXT NOT NULL,
+  role    TEXT NOT NULL CHECK (role IN ('user', 'person', 'agent')),
+  doing   TEXT NOT NULL DEFAULT '',            -- 'typing', or nothing
+  seen_at TEXT NOT NULL,
+  PRIMARY KEY (task_id, who)
+);
+-- Workers, by their own beat.
+CREATE TABLE worker (
+  worker_id  TEXT PRIMARY KEY,
+  started_at TEXT NOT NULL,
+  seen_at    TEXT NOT NULL,
+  rounds     BLOB NOT NULL                     -- JSON: last good end of each round
 );
 
 -- --- alarms --------------------------------------------------------------------------
@@ -190,12 +289,25 @@ BEGIN SELECT RAISE(ABORT, 'task: a change needs its own audit record'); END;
 CREATE TRIGGER handoff_audited BEFORE UPDATE ON handoff
 WHEN NEW.audit_seq <= OLD.audit_seq
 BEGIN SELECT RAISE(ABORT, 'handoff: a change needs its own audit record'); END;
-CREATE TRIGGER outbox_audited BEFORE UPDATE ON outbox
+CREATE TRIGGER outbox_audited BEFORE UPDATE OF
+  status, attempts, next_at, remote_id, last_error ON outbox
 WHEN NEW.audit_seq <= OLD.audit_seq
 BEGIN SELECT RAISE(ABORT, 'outbox: a change needs its own audit record'); END;
 CREATE TRIGGER timer_audited BEFORE UPDATE ON timer
 WHEN NEW.audit_seq <= OLD.audit_seq
 BEGIN SELECT RAISE(ABORT, 'timer: a change needs its own audit record'); END;
+CREATE TRIGGER outbox_terms BEFORE UPDATE OF
+  outbox_id, handoff_id, channel, place, kind, body, queued_at ON outbox
+BEGIN SELECT RAISE(ABORT, 'outbox: what is to be told is fixed'); END;
+CREATE TRIGGER outbox_edges BEFORE UPDATE ON outbox
+WHEN OLD.status = 'done' AND NEW.status <> 'done'
+BEGIN SELECT RAISE(ABORT, 'outbox: what was delivered stays delivered'); END;
+CREATE TRIGGER notice_audited BEFORE UPDATE ON notice
+WHEN NEW.audit_seq <= OLD.audit_seq
+BEGIN SELECT RAISE(ABORT, 'notice: a change needs its own audit record'); END;
+CREATE TRIGGER notice_terms BEFORE UPDATE OF
+  handoff_id, message_id, text, wait_s, said_at ON notice
+BEGIN SELECT RAISE(ABORT, 'notice: what the user was told is fixed'); END;
 CREATE TRIGGER rating_audited BEFORE UPDATE ON rating
 WHEN NEW.audit_seq <= OLD.audit_seq
 BEGIN SELECT RAISE(ABORT, 'rating: a change needs its own audit record'); END;
@@ -238,6 +350,14 @@ CREATE TRIGGER handoff_history_kept BEFORE UPDATE ON handoff_history
 BEGIN SELECT RAISE(ABORT, 'handoff_history: append-only'); END;
 CREATE TRIGGER handoff_history_stays BEFORE DELETE ON handoff_history
 BEGIN SELECT RAISE(ABORT, 'handoff_history: append-only'); END;
+CREATE TRIGGER outbox_stays BEFORE DELETE ON outbox
+BEGIN SELECT RAISE(ABORT, 'outbox: a row is done or dead, not deleted'); END;
+CREATE TRIGGER notice_stays BEFORE DELETE ON notice
+BEGIN SELECT RAISE(ABORT, 'notice: what the user was told is kept'); END;
+CREATE TRIGGER violation_kept BEFORE UPDATE ON violation
+BEGIN SELECT RAISE(ABORT, 'violation: append-only'); END;
+CREATE TRIGGER violation_stays BEFORE DELETE ON violation
+BEGIN SELECT RAISE(ABORT, 'violation: append-only'); END;
 CREATE TRIGGER task_stays BEFORE DELETE ON task
 BEGIN SELECT RAISE(ABORT, 'task: a task is closed, not deleted'); END;
 CREATE TRIGGER handoff_stays BEFORE DELETE ON handoff

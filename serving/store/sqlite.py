@@ -41,7 +41,7 @@ __all__ = ["SqliteStore", "Store", "read_only"]
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # "ESCA": the file of another program is not taken for ours.
 APPLICATION_ID = 0x45534341
 

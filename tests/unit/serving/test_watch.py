@@ -17,7 +17,9 @@ from starlette.testclient import TestClient
 
 from serving.api.app import make_api
 from serving.api.monitoring import MONITORING
-from serving.engine.watch import Promises, Rounds
+from serving.composition import now
+from serving.engine.watch import Promises
+from serving.rounds import Rounds
 from serving.engine.withdrawals import Withdrawals
 from serving.policy.rules import OnWithdrawal, Policy
 from serving.policy.trigger import Threshold
@@ -550,7 +552,7 @@ class Looks:
 def test_rounds_go_on_after_a_failure(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged by its class, without its message, and the next look comes."""
     looks = Looks()
-    rounds = Rounds(looks, every=0.01)  # type: ignore[arg-type]
+    rounds = Rounds("looks", looks.look, every=0.01, clock=now)
     with caplog.at_level(logging.ERROR), closing(rounds):
         rounds.start()
         until = time.monotonic() + 5
@@ -567,7 +569,7 @@ def test_rounds_go_on_after_a_failure(caplog: pytest.LogCaptureFixture) -> None:
 def test_rounds_that_never_began_can_be_closed(tmp_path: Path) -> None:
     """A service that fails to start closes what it has."""
     del tmp_path
-    Rounds(Looks(), every=1.0).close()  # type: ignore[arg-type]
+    Rounds("looks", Looks().look, every=1.0, clock=now).close()
 
 
 def test_a_model_that_cannot_be_read_is_no_withdrawal(desk: Any) -> None:

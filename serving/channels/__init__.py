@@ -1,0 +1,1 @@
+"""Channels: one module for each kind of outside system that is told of handovers."""
