@@ -96,6 +96,7 @@ CREATE TABLE handoff (
 CREATE UNIQUE INDEX one_active_handoff ON handoff (task_id)
   WHERE status IN ('QUEUED', 'CLAIMED');
 CREATE INDEX handoff_waiting ON handoff (queue, status, queued_at);
+CREATE INDEX handoff_changed ON handoff (audit_seq);  -- the last: is a count stale?
 CREATE INDEX handoff_listed ON handoff (urgency, queued_at);
 CREATE TABLE package (
   handoff_id TEXT PRIMARY KEY REFERENCES handoff (handoff_id),
@@ -114,7 +115,8 @@ CREATE TABLE handoff_history (
 );
 -- What outside channels must be told of a handoff, in the order of `place` for each.
 -- Delivery never decides ownership. `leased_*` say which worker tries just now; they
--- are no part of what is promised, and need no record.
+-- are no part of what is promised, and need no record. Nor is anything tried after
+-- `expires_at`: the row is then a dead letter, until somebody has it sent again.
 CREATE TABLE outbox (
   outbox_id    TEXT PRIMARY KEY,               -- stable over retries: receivers dedupe
   handoff_id   TEXT NOT NULL REFERENCES handoff (handoff_id),
@@ -124,8 +126,12 @@ CREATE TABLE outbox (
   body         BLOB NOT NULL,                  -- JSON: what is told beside the package
   status       TEXT NOT NULL CHECK (status IN ('pending', 'done', 'dead')),
   attempts     INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  refusals     INTEGER NOT NULL DEFAULT 0 CHECK (refusals >= 0),  -- among them
   queued_at    TEXT NOT NULL,
   next_at      TEXT NOT NULL,
+  expires_at   TEXT NOT NULL,
+  tried_at     TEXT,                           -- end of the last attempt
+  fell_back    INTEGER NOT NULL DEFAULT 0 CHECK (fell_back IN (0, 1)),
   remote_id    TEXT,                           -- what the channel calls it
   last_error   TEXT,
   leased_by    TEXT,
@@ -133,12 +139,18 @@ CREATE TABLE outbox (
   audit_seq    INTEGER NOT NULL REFERENCES audit_event (seq),
   UNIQUE (handoff_id, channel, place)
 );
-CREATE INDEX outbox_due ON outbox (next_at) WHERE status = 'pending';
+CREATE INDEX outbox_due ON outbox (channel, next_at) WHERE status = 'pending';
+CREATE INDEX outbox_ending ON outbox (expires_at) WHERE status = 'pending';
+CREATE INDEX outbox_unheard ON outbox (channel, queued_at)
+  WHERE kind = 'opened' AND status <> 'done' AND fell_back = 0;
+CREATE INDEX outbox_open ON outbox (channel, status) WHERE status <> 'done';
+CREATE INDEX outbox_listed ON outbox (queued_at);
 -- How a channel does, shared by all workers: its circuit breaker.
 CREATE TABLE channel (
   channel    TEXT PRIMARY KEY,
   failures   INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),  -- in a row
   open_until TEXT,                             -- no attempt before that
+  recovered_at TEXT,                           -- what failed before is due since then
   changed_at TEXT NOT NULL
 );
 -- A deadline is a row: it outlives the process. Settled means it can no longer pass.
@@ -151,6 +163,8 @@ CREATE TABLE timer (
   PRIMARY KEY (handoff_id, kind)
 );
 CREATE INDEX timer_due ON timer (due_at) WHERE settled_at IS NULL;
+-- When handoffs were closed.
+CREATE INDEX timer_over ON timer (settled_at) WHERE kind = 'resolve';
 -- The one message of each handover to the user, and when it was shown.
 CREATE TABLE notice (
   handoff_id TEXT PRIMARY KEY REFERENCES handoff (handoff_id),
@@ -165,7 +179,8 @@ CREATE TABLE rating (
   handoff_id TEXT NOT NULL REFERENCES handoff (handoff_id),
   by         TEXT NOT NULL,
   sufficient INTEGER NOT NULL CHECK (sufficient IN (0, 1)),
-  missing    BLOB NOT NULL,                    -- JSON list of names
+  missing    BLOB NOT NULL,                    -- JSON list of parts
+  note       TEXT NOT NULL DEFAULT '',         -- what else it lacked, in words
   at         TEXT NOT NULL,
   audit_seq  INTEGER NOT NULL REFERENCES audit_event (seq),
   PRIMARY KEY (handoff_id, by)
@@ -182,18 +197,48 @@ CREATE TABLE agent_lease (
   settled_at TEXT                              -- set once it no longer counts
 );
 CREATE INDEX agent_lease_due ON agent_lease (due_at) WHERE settled_at IS NULL;
+-- What an agent was allowed to do, each token once; the log has it in its order with
+-- the handovers.
+CREATE TABLE action (
+  jti         TEXT PRIMARY KEY,                -- of the token
+  task_id     TEXT NOT NULL REFERENCES task (task_id),
+  epoch       INTEGER NOT NULL,
+  tool        TEXT NOT NULL,
+  args_sha256 TEXT NOT NULL CHECK (length(args_sha256) = 64),
+  salt        BLOB NOT NULL CHECK (length(salt) = 32),
+  audit_seq   INTEGER NOT NULL REFERENCES audit_event (seq)
+);
 -- What an agent tried, or did, on a task it no longer owned.
 CREATE TABLE violation (
-  task_id   TEXT NOT NULL REFERENCES task (task_id),
-  event_id  TEXT NOT NULL,
-  epoch     INTEGER,                           -- the one it named
-  kind      TEXT NOT NULL,
-  tool      TEXT,
-  acted     INTEGER NOT NULL CHECK (acted IN (0, 1)),  -- it did, not only tried
-  at        TEXT NOT NULL,                     -- as the agent says
-  seen_at   TEXT NOT NULL,
-  audit_seq INTEGER NOT NULL REFERENCES audit_event (seq),
+  task_id    TEXT NOT NULL REFERENCES task (task_id),
+  event_id   TEXT NOT NULL,
+  handoff_id TEXT NOT NULL REFERENCES handoff (handoff_id),  -- by which it lost it
+  epoch      INTEGER,                          -- the one it named
+  kind       TEXT NOT NULL,
+  tool       TEXT,
+  acted      INTEGER NOT NULL CHECK (acted IN (0, 1)),  -- it did, not only tried
+  heard      INTEGER NOT NULL CHECK (heard IN (0, 1)),  -- it got the refusal
+  at         TEXT NOT NULL,                    -- as the agent says
+  seen_at    TEXT NOT NULL,
+  body       BLOB NOT NULL,                    -- canonical wire form of the event
+  salt       BLOB NOT NULL CHECK (length(salt) = 32),
+  place      INTEGER NOT NULL CHECK (place >= 0),  -- among those of its record
+  audit_seq  INTEGER NOT NULL REFERENCES audit_event (seq),
   PRIMARY KEY (task_id, event_id)
+);
+CREATE INDEX violation_of_handoff ON violation (handoff_id);
+
+-- A transfer that an agent announced and of which no handover came; once an epoch.
+CREATE TABLE announcement (
+  task_id     TEXT NOT NULL REFERENCES task (task_id),
+  epoch       INTEGER NOT NULL CHECK (epoch >= 1),
+  decision_id TEXT NOT NULL REFERENCES decision (decision_id),  -- that knew of it
+  promises    INTEGER NOT NULL CHECK (promises >= 0),           -- in words
+  calls       INTEGER NOT NULL CHECK (calls >= 0),              -- by its own tools
+  hands_over  INTEGER NOT NULL CHECK (hands_over IN (0, 1)),    -- we did, then
+  seen_at     TEXT NOT NULL,
+  audit_seq   INTEGER NOT NULL REFERENCES audit_event (seq),
+  PRIMARY KEY (task_id, epoch)
 );
 
 -- --- calls ---------------------------------------------------------------------------
@@ -220,6 +265,14 @@ CREATE TABLE attachment (
   stored_at  TEXT NOT NULL,
   used_at    TEXT                              -- first event that named it; NULL: orphan
 );
+CREATE INDEX attachment_orphan ON attachment (stored_at) WHERE used_at IS NULL;
+-- Which events name which files, also such as were never sent.
+CREATE TABLE attachment_use (
+  sha256  TEXT NOT NULL CHECK (length(sha256) = 64),
+  task_id TEXT NOT NULL REFERENCES task (task_id),
+  seq     INTEGER NOT NULL,                    -- of the event in its task's log
+  PRIMARY KEY (sha256, task_id, seq)
+);
 
 -- --- who is there --------------------------------------------------------------------
 
@@ -238,6 +291,12 @@ CREATE TABLE worker (
   started_at TEXT NOT NULL,
   seen_at    TEXT NOT NULL,
   rounds     BLOB NOT NULL                     -- JSON: last good end of each round
+);
+
+-- Written, and taken away again, to learn whether there is room for anything.
+CREATE TABLE probe (
+  one  INTEGER PRIMARY KEY CHECK (one = 1),
+  room BLOB NOT NULL
 );
 
 -- --- alarms --------------------------------------------------------------------------
@@ -261,6 +320,7 @@ CREATE TABLE alarm (
 );
 CREATE UNIQUE INDEX one_open_alarm ON alarm (model, code, segment)
   WHERE cleared_at IS NULL;
+CREATE INDEX alarm_changed ON alarm (audit_seq);
 CREATE INDEX alarm_listed ON alarm (raised_at);
 
 -- --- what may change, and how --------------------------------------------------------
@@ -269,6 +329,13 @@ CREATE TRIGGER task_ownership BEFORE UPDATE ON task
 WHEN NEW.epoch <> OLD.epoch
   + (NEW.owner_kind <> OLD.owner_kind OR NEW.owner_id <> OLD.owner_id)
 BEGIN SELECT RAISE(ABORT, 'task: epoch must rise by one with each change of owner'); END;
+
+CREATE TRIGGER action_fenced BEFORE INSERT ON action
+WHEN NOT EXISTS (
+  SELECT 1 FROM task
+  WHERE task_id = NEW.task_id AND epoch = NEW.epoch AND owner_kind = 'agent'
+)
+BEGIN SELECT RAISE(ABORT, 'action: the agent does not own this task'); END;
 
 CREATE TRIGGER handoff_starts_queued BEFORE INSERT ON handoff
 WHEN NEW.status <> 'QUEUED'
@@ -290,7 +357,8 @@ CREATE TRIGGER handoff_audited BEFORE UPDATE ON handoff
 WHEN NEW.audit_seq <= OLD.audit_seq
 BEGIN SELECT RAISE(ABORT, 'handoff: a change needs its own audit record'); END;
 CREATE TRIGGER outbox_audited BEFORE UPDATE OF
-  status, attempts, next_at, remote_id, last_error ON outbox
+  status, attempts, refusals, next_at, expires_at, tried_at, fell_back, remote_id,
+  last_error ON outbox
 WHEN NEW.audit_seq <= OLD.audit_seq
 BEGIN SELECT RAISE(ABORT, 'outbox: a change needs its own audit record'); END;
 CREATE TRIGGER timer_audited BEFORE UPDATE ON timer
@@ -308,6 +376,15 @@ BEGIN SELECT RAISE(ABORT, 'notice: a change needs its own audit record'); END;
 CREATE TRIGGER notice_terms BEFORE UPDATE OF
   handoff_id, message_id, text, wait_s, said_at ON notice
 BEGIN SELECT RAISE(ABORT, 'notice: what the user was told is fixed'); END;
+CREATE TRIGGER attachment_bytes BEFORE UPDATE OF sha256, size ON attachment
+BEGIN SELECT RAISE(ABORT, 'attachment: what was stored is fixed'); END;
+CREATE TRIGGER attachment_named BEFORE DELETE ON attachment
+WHEN OLD.used_at IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'attachment: an event names it'); END;
+CREATE TRIGGER attachment_use_kept BEFORE UPDATE ON attachment_use
+BEGIN SELECT RAISE(ABORT, 'attachment_use: append-only'); END;
+CREATE TRIGGER attachment_use_stays BEFORE DELETE ON attachment_use
+BEGIN SELECT RAISE(ABORT, 'attachment_use: append-only'); END;
 CREATE TRIGGER rating_audited BEFORE UPDATE ON rating
 WHEN NEW.audit_seq <= OLD.audit_seq
 BEGIN SELECT RAISE(ABORT, 'rating: a change needs its own audit record'); END;
@@ -354,10 +431,18 @@ CREATE TRIGGER outbox_stays BEFORE DELETE ON outbox
 BEGIN SELECT RAISE(ABORT, 'outbox: a row is done or dead, not deleted'); END;
 CREATE TRIGGER notice_stays BEFORE DELETE ON notice
 BEGIN SELECT RAISE(ABORT, 'notice: what the user was told is kept'); END;
+CREATE TRIGGER action_kept BEFORE UPDATE ON action
+BEGIN SELECT RAISE(ABORT, 'action: append-only'); END;
+CREATE TRIGGER action_stays BEFORE DELETE ON action
+BEGIN SELECT RAISE(ABORT, 'action: append-only'); END;
 CREATE TRIGGER violation_kept BEFORE UPDATE ON violation
 BEGIN SELECT RAISE(ABORT, 'violation: append-only'); END;
 CREATE TRIGGER violation_stays BEFORE DELETE ON violation
 BEGIN SELECT RAISE(ABORT, 'violation: append-only'); END;
+CREATE TRIGGER announcement_kept BEFORE UPDATE ON announcement
+BEGIN SELECT RAISE(ABORT, 'announcement: append-only'); END;
+CREATE TRIGGER announcement_stays BEFORE DELETE ON announcement
+BEGIN SELECT RAISE(ABORT, 'announcement: append-only'); END;
 CREATE TRIGGER task_stays BEFORE DELETE ON task
 BEGIN SELECT RAISE(ABORT, 'task: a task is closed, not deleted'); END;
 CREATE TRIGGER handoff_stays BEFORE DELETE ON handoff

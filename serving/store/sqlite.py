@@ -32,20 +32,22 @@ from serving.store.transaction import (
     StoreBusyError,
     StoreError,
     StoreVersionError,
+    Transaction,
     Undo,
     UseCase,
 )
+from serving.store.versions import HEAD, stamp
 from serving.store.writer import GroupWriter
 
 __all__ = ["SqliteStore", "Store", "read_only"]
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = int(HEAD)
 # "ESCA": the file of another program is not taken for ours.
 APPLICATION_ID = 0x45534341
 
-_WRITER_PRAGMAS = """
+WRITER_PRAGMAS = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA foreign_keys = ON;
@@ -90,8 +92,32 @@ class _Session:
     def on_rollback(self, undo: Undo) -> None:
         self.undo.append(undo)
 
+    def begin(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        self._connection.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        self._connection.execute("ROLLBACK")
+
+    def mark(self) -> None:
+        self._connection.execute("SAVEPOINT use_case")
+
+    def keep(self) -> None:
+        self._connection.execute("RELEASE use_case")
+
+    def back(self) -> None:
+        self._connection.execute("ROLLBACK TO use_case")
+        self._connection.execute("RELEASE use_case")
+
     def translated(self, error: Exception) -> Exception:
-        return _translated(error)
+        return translated(error)
+
+
+def session_on(connection: sqlite3.Connection) -> Transaction:
+    """Return `connection` as a transaction that its owner begins and ends."""
+    return _Session(connection)
 
 
 class SqliteStore:
@@ -119,13 +145,18 @@ class SqliteStore:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as opened:
-            opened.enter_context(_only_writer(path))
+            opened.enter_context(only_writer(path))
             self._connection = opened.enter_context(_writer(path))
             self._files = opened.pop_all()
         self._idle: deque[sqlite3.Connection] = deque()
         self._writer = GroupWriter(
             _Session(self._connection), group=group, gather=gather, name=str(path)
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether use cases are still taken."""
+        return self._writer.is_open
 
     def submit(self, use_case: UseCase[T]) -> Future[T]:
         """Return a future of what `use_case` returns, done once it is durable.
@@ -150,7 +181,7 @@ class SqliteStore:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = _reader(self._path)
+            connection = reader_of(self._path)
         with _snapshot(connection) as reader:
             yield reader
         self._idle.append(connection)
@@ -178,7 +209,7 @@ def read_only(path: Path) -> Iterator[Reader]:
     StoreVersionError
         If the file is not a store of this version.
     """
-    with contextlib.closing(_reader(path)) as connection:
+    with contextlib.closing(reader_of(path)) as connection:
         _check_version(connection, path)
         with _snapshot(connection) as reader:
             yield reader
@@ -190,23 +221,23 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[Reader]:
         connection.execute("BEGIN")
         yield _Session(connection)
     except sqlite3.Error as error:
-        raise _translated(error) from error
+        raise translated(error) from error
     finally:
         connection.execute("ROLLBACK")
 
 
-def _reader(path: Path) -> sqlite3.Connection:
+def reader_of(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         msg = f"expected a store at {path}, found none; check the path"
         raise StoreError(msg)
-    return _connect(f"{path.absolute().as_uri()}?mode=ro", _READER_PRAGMAS)
+    return connect(f"{path.absolute().as_uri()}?mode=ro", _READER_PRAGMAS)
 
 
 @contextlib.contextmanager
 def _writer(path: Path) -> Iterator[sqlite3.Connection]:
     """Yield the connection that writes, on a database with our schema."""
     with contextlib.closing(
-        _connect(path.absolute().as_uri(), _WRITER_PRAGMAS)
+        connect(path.absolute().as_uri(), WRITER_PRAGMAS)
     ) as connection:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             _create(connection)
@@ -214,7 +245,7 @@ def _writer(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _connect(uri: str, pragmas: str) -> sqlite3.Connection:
+def connect(uri: str, pragmas: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri, uri=True, isolation_level=None, check_same_thread=False
     )
@@ -234,7 +265,7 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.executescript(
         f"BEGIN IMMEDIATE; {schema}"
         f"PRAGMA application_id = {APPLICATION_ID};"
-        f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        f"PRAGMA user_version = {SCHEMA_VERSION}; {stamp()} COMMIT;"
     )
 
 
@@ -246,13 +277,18 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     if found != (APPLICATION_ID, SCHEMA_VERSION):
         msg = (
             f"expected {path} to be a store of schema version {SCHEMA_VERSION}, found "
-            f"application id {found[0]:#x} and version {found[1]}; choose another path"
+            f"application id {found[0]:#x} and version {found[1]}; {_remedy(found)}"
         )
         raise StoreVersionError(msg)
 
 
+def _remedy(found: tuple[int, ...]) -> str:
+    is_older = found[0] == APPLICATION_ID and found[1] < SCHEMA_VERSION
+    return "escalon db upgrade brings it there" if is_older else "choose another path"
+
+
 @contextlib.contextmanager
-def _only_writer(path: Path) -> Iterator[IO[str]]:
+def only_writer(path: Path) -> Iterator[IO[str]]:
     """Hold the lock that makes this process the only one to write to `path`."""
     beside = path.with_name(path.name + ".lock")
     with beside.open("a+", encoding="ascii") as lock:
@@ -272,7 +308,7 @@ def _only_writer(path: Path) -> Iterator[IO[str]]:
         yield lock
 
 
-def _translated(error: Exception) -> Exception:
+def translated(error: Exception) -> Exception:
     """Return `error` in the words of `transaction`, if it is the database's."""
     if isinstance(error, sqlite3.IntegrityError):
         return ConstraintError(str(error))

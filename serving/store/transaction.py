@@ -23,6 +23,14 @@ class StoreVersionError(StoreError):
     """The file is no store of ours, or one of another version."""
 
 
+class StoreLostError(StoreError):
+    """The database went away while it committed: whether it kept that is not known.
+
+    Nothing is answered as done. The same call again finds out: it is answered what it
+    would have been answered, or it is done then.
+    """
+
+
 class StoreClosedError(StoreError):
     """The store was closed before the use case ran."""
 
@@ -78,6 +86,11 @@ class Store(Protocol):
     submission, and see what earlier ones wrote; one that raises leaves no trace and
     harms no other; a reader sees one moment, and nothing uncommitted.
     """
+
+    @property
+    def is_open(self) -> bool:
+        """Whether use cases are still taken; if not, only a new store takes them."""
+        ...
 
     def submit(self, use_case: UseCase[T]) -> Future[T]:
         """Return a future of what `use_case` returns, done once it is durable.

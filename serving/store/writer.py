@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any, Generic, Protocol, TypeVar
 
+from serving import crash
+from serving.crash import CrashPoint
 from serving.safely import Failure, attempt
 from serving.store.transaction import (
     StoreClosedError,
@@ -21,10 +23,34 @@ T = TypeVar("T")
 
 
 class Session(Transaction, Protocol):
-    """The one connection that writes. `BEGIN` must take the right to write at once."""
+    """The one connection that writes."""
 
     undo: list[Undo]
     """What `on_rollback` is given is appended here; the writer sets it."""
+
+    def begin(self) -> None:
+        """Begin a transaction that alone may write, over all processes."""
+        ...
+
+    def commit(self) -> None:
+        """Return once all that was kept is durable."""
+        ...
+
+    def roll_back(self) -> None:
+        """Undo the transaction; also where the database has done so already."""
+        ...
+
+    def mark(self) -> None:
+        """Mark the place to which `back` goes back."""
+        ...
+
+    def keep(self) -> None:
+        """Keep what was done since `mark`."""
+        ...
+
+    def back(self) -> None:
+        """Undo what was done since `mark`; raise where there is no such place."""
+        ...
 
     def translated(self, error: Exception) -> Exception:
         """Return `error` as a `StoreError` if the database raised it."""
@@ -104,6 +130,11 @@ class GroupWriter:
             self._waiting.put(job)
         return job.future
 
+    @property
+    def is_open(self) -> bool:
+        """Whether use cases are still taken."""
+        return not self._is_closed
+
     def check_open(self) -> None:
         """Return if use cases are still taken.
 
@@ -112,7 +143,7 @@ class GroupWriter:
         StoreClosedError
             If they are not.
         """
-        if self._is_closed:
+        if not self.is_open:
             msg = f"the store {self._name} is closed; open it again"
             raise StoreClosedError(msg)
 
@@ -158,17 +189,31 @@ class GroupWriter:
                 job.answer()
 
     def _lose(self, group: list[_Job[Any]], error: Exception) -> None:
-        attempt(lambda: self._session.run("ROLLBACK"))
+        attempt(self._session.roll_back)
         for job in group:
             job.roll_back(error)
 
     def _transact(self, group: list[_Job[Any]]) -> None:
-        self._session.run("BEGIN IMMEDIATE")
+        begun = attempt(self._session.begin)
+        if isinstance(begun, Failure):
+            # What waits would fail one after the other, each after as long a wait.
+            group.extend(self._all_waiting())
+            raise begun.error
         self._run(group[0])
         for job in self._more():
             group.append(job)
             self._run(job)
-        self._session.run("COMMIT")
+        crash.passing(CrashPoint.BEFORE_COMMIT)
+        self._session.commit()
+        crash.passing(CrashPoint.AFTER_COMMIT)
+
+    def _all_waiting(self) -> Iterator[_Job[Any]]:
+        for _ in range(self._waiting.qsize()):
+            job = self._waiting.get()
+            if job is None:
+                self._waiting.put(None)
+                return
+            yield job
 
     def _more(self) -> Iterator[_Job[Any]]:
         """Yield what waits, while the group has room and time."""
@@ -185,12 +230,13 @@ class GroupWriter:
     def _run(self, job: _Job[Any]) -> None:
         """Run one use case in a savepoint; its failure undoes that much and no more."""
         self._session.undo = job.undo
-        self._session.run("SAVEPOINT use_case")
+        self._session.mark()
         outcome = attempt(lambda: job.use_case(self._session))
         job.outcome = outcome
         if isinstance(outcome, Failure):
             # Where the database gave up the whole transaction (disk full, I/O error)
             # there is no savepoint any more: this raises, and the group is lost.
-            self._session.run("ROLLBACK TO use_case")
+            self._session.back()
             job.roll_back(self._session.translated(outcome.error))
-        self._session.run("RELEASE use_case")
+        else:
+            self._session.keep()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.store.sqlite import SqliteStore
+from serving.store.opening import open_store as open_store_at
 from serving.store.transaction import (
     ConstraintError,
     Reader,
@@ -16,6 +16,7 @@ from serving.store.transaction import (
     StoreClosedError,
     Transaction,
 )
+from serving.where import Where, where_of
 
 Open = Callable[[], Store]
 
@@ -27,13 +28,16 @@ class OopsError(Exception):
     """What a use case of a test fails with."""
 
 
-@pytest.fixture(params=["sqlite"])
-def open_store(tmp_path: Path) -> Iterator[Open]:
+@pytest.fixture(params=["sqlite", "postgres"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Open the same store again and again; close what was left open."""
     opened: list[Store] = []
+    where: Where = tmp_path / "store.db"
+    if request.param == "postgres":
+        where = where_of(request.getfixturevalue("postgres_url"))
 
     def again() -> Store:
-        opened.append(SqliteStore(tmp_path / "store.db"))
+        opened.append(open_store_at(where))
         return opened[-1]
 
     yield again

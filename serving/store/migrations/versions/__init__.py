@@ -1,0 +1,1 @@
+"""Versions: the revisions, in the order in which they came."""
