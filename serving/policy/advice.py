@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from serving.policy.conditions import bind, compile_condition, outcome, reads
-from serving.policy.document import Learned, OnWithdrawal, Queue, Route, Rule
+from serving.policy.document import Learned, OnWithdrawal, Route, Rule
 from serving.policy.faults import SELF_REPORTED, self_reported
+from serving.policy.hours import first_gap
+from serving.policy.queue import Queue
 from serving.policy.validation import Validation, covered
 
-_LOOKED_AHEAD = timedelta(days=14)
-_STEP = timedelta(minutes=15)
+LOOKED_AHEAD = timedelta(days=14)
 
 
 def about_rules(
@@ -57,7 +58,9 @@ def about_versions(
             )
 
 
-def about_routes(routes: Sequence[Route], queues: Sequence[Queue]) -> Iterator[str]:
+def about_routes(
+    routes: Sequence[Route], queues: Sequence[Queue], fallback: str | None
+) -> Iterator[str]:
     """Yield what lets an agent choose its queue, and which queues get nothing."""
     for n, route in enumerate(routes, 1):
         told = sorted(reads(route.when) & SELF_REPORTED)
@@ -68,31 +71,29 @@ def about_routes(routes: Sequence[Route], queues: Sequence[Queue]) -> Iterator[s
             )
     by_name = {queue.name: queue for queue in queues}
     reached = {rung for route in routes for rung in by_name[route.queue].rungs}
+    reached.add(fallback or "")
     for queue in queues:
         if queue.name not in reached:
             yield f"queue {queue.name!r} is reached by no route and no chain"
 
 
-def _first_gap(queue: Queue, queues: Mapping[str, Queue], today: date) -> str | None:
-    chain = [queues[name].hours for name in queue.rungs]
-    at = datetime.combine(today, time(0), UTC)
-    end = at + _LOOKED_AHEAD
-    while at < end:
-        if not any(hours.is_open(at) for hours in chain):
-            return f"{at:%Y-%m-%d %H:%M} UTC"
-        at += _STEP
-    return None
-
-
 def about_hours(
-    routes: Sequence[Route], queues: Sequence[Queue], today: date
+    routes: Sequence[Route], queues: Sequence[Queue], fallback: str | None, today: date
 ) -> Iterator[str]:
-    """Yield the queues on whose chain nobody is there at some time of 14 days."""
+    """Yield the unattended queues, and when users are next left with nobody."""
     by_name = {queue.name: queue for queue in queues}
+    start = datetime.combine(today, time(0), UTC)
     for name in dict.fromkeys(route.queue for route in routes):
-        gap = _first_gap(by_name[name], by_name, today)
-        if gap is not None:
+        queue = by_name[name]
+        rungs = (*queue.rungs, *([] if fallback is None else [fallback]))
+        hours = [by_name[rung].hours for rung in rungs]
+        gap = first_gap(hours, start, start + LOOKED_AHEAD)
+        if gap is not None and queue.unattended:
             yield (
-                f"queue {name!r}: nobody on its chain is there at {gap}, first of "
-                "all; handoffs wait then, and users are told so"
+                f"queue {name!r} is declared unattended: nobody is there from "
+                f"{queue.hours.local(gap[0]):%a %Y-%m-%d %H:%M} "
+                f"({queue.hours.timezone}), first of all; agents are stopped safely "
+                "then, and users are told the wait"
             )
+        if gap is None and queue.unattended:
+            yield f"queue {name!r} is declared unattended, and somebody is always there"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -34,6 +34,8 @@ class Attempt:
         Which time the same call is made, arguments and all, from 1.
     event_id, at
         Of the call; of the result, where no call was logged.
+    answered_by, answered_at
+        Event id and time of the result; None while there is none.
     tool : str
         Its name.
     arguments : Any
@@ -48,8 +50,9 @@ class Attempt:
         The tool's words, as they came.
     error : Any
         As it came.
-    rest : tuple of dict
-        Whatever else call and result carried, as it came.
+    rest, result_rest : dict
+        Whatever else the call carried, and its result, as it came: with what stands
+        above they are both events, whole.
     """
 
     number: int
@@ -63,7 +66,10 @@ class Attempt:
     outcome: Outcome = Outcome.UNANSWERED
     result: str | None = None
     error: Any = None
-    rest: tuple[dict[str, Any], ...] = ()
+    answered_by: str | None = None
+    answered_at: datetime | None = None
+    rest: dict[str, Any] = field(default_factory=dict)
+    result_rest: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -71,38 +77,48 @@ class Attempt:
         return f"`{self.tool}` (attempt {self.number})"
 
 
-_OF_A_CALL = frozenset({"tool", "arguments", "call_id", "is_write"})
-_OF_A_RESULT = frozenset({"tool", "call_id", "text", "error"})
+def rest_of(event: AgentEvent, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `event` carries beside the fields told by a value that says so.
 
-
-def _rest(event: AgentEvent, told: frozenset[str]) -> tuple[dict[str, Any], ...]:
-    rest = {key: value for key, value in event.body.items() if key not in told}
-    return (rest,) if rest else ()
+    A field that is there and empty is not told by a value that is also that of a field
+    that is not there: it stays, so that nothing of the event is lost.
+    """
+    body = event.body
+    return {key: value for key, value in body.items() if not told.get(key)}
 
 
 def _called(event: AgentEvent, number: int, repetition: int) -> Attempt:
-    is_call = event.kind == EventKind.TOOL_CALL
+    body, is_call = event.body, event.kind == EventKind.TOOL_CALL
+    arguments, call_id = body.get("arguments"), body.get("call_id")
+    told = {
+        "tool": True,
+        "arguments": arguments is not None,
+        "call_id": call_id is not None,
+        "is_write": body.get("is_write"),
+    }
     return Attempt(
         number=number,
         repetition=repetition,
         event_id=event.event_id,
         at=event.at,
-        tool=event.body.get("tool") or "unknown tool",
-        arguments=event.body.get("arguments"),
-        call_id=event.body.get("call_id"),
-        is_write=bool(event.body.get("is_write")),
-        rest=_rest(event, _OF_A_CALL) if is_call else (),
+        tool=body.get("tool") or "unknown tool",
+        arguments=arguments,
+        call_id=call_id,
+        is_write=bool(body.get("is_write")),
+        rest=rest_of(event, told) if is_call else {},
     )
 
 
 def _answered(attempt: Attempt, event: AgentEvent) -> Attempt:
-    error = event.body.get("error")
+    text, error = event.body.get("text"), event.body.get("error")
     return replace(
         attempt,
         outcome=Outcome.FAILED if error else Outcome.SUCCEEDED,
-        result=event.body.get("text"),
+        result=text,
         error=error or None,
-        rest=attempt.rest + _rest(event, _OF_A_RESULT),
+        answered_by=event.event_id,
+        answered_at=event.at,
+        result_rest=rest_of(event, {"text": text is not None, "error": error}),
     )
 
 

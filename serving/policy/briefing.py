@@ -8,6 +8,8 @@ from features.events import AgentEvent, EventKind
 from serving.policy.attempts import Attempt, Outcome
 from serving.policy.trigger import Firing
 
+# For whoever gets a task of which nothing says what is to be decided.
+HOW_TO_GO_ON = "how to go on, given why it was handed over"
 _SHORT = 140
 
 
@@ -70,17 +72,18 @@ def _questions(
         yield f"how to go on without `{tool}`{_error_in_words(failures[-1].error)}"
     words = _last_words(events)
     if words is not None:
-        yield f"what to answer to the user's last words: {shortened(words.text)}"
+        said = shortened(words.text)
+        more = "" if said[-1:] != "…" else f" (all of it in event {words.event_id!r})"
+        yield f"what to answer to the user's last words: {said}{more}"
 
 
-def to_decide(
+def questions(
     events: Sequence[AgentEvent],
     attempts: Sequence[Attempt],
     firings: Sequence[Firing],
 ) -> tuple[str, ...]:
-    """Return what the human must decide, at least one thing, each once."""
-    questions = tuple(dict.fromkeys(_questions(events, attempts, firings)))
-    return questions or ("how to go on, given why it was handed over",)
+    """Return what the human must decide, as far as log and policy say, each once."""
+    return tuple(dict.fromkeys(_questions(events, attempts, firings)))
 
 
 def _gaps(events: Sequence[AgentEvent], attempts: Sequence[Attempt]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from serving.policy.attempts import Attempt
 from serving.policy.briefing import shortened
 from serving.policy.trigger import Firing
 
-SCHEMA = "escalon.package/1"
+SCHEMA = "escalon.package/2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Turn:
     Attributes
     ----------
     speaker : str
-        "user" or "agent".
+        "user", "agent" or "person": whoever had the task for a while.
     text : str
         Byte for byte.
     attachments : tuple of dict
@@ -48,6 +48,32 @@ class Thought:
     at: datetime
     kind: str
     content: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A file that an event names, and whether its bytes are here.
+
+    Attributes
+    ----------
+    event_id : str
+        The event that names it.
+    sha256 : str
+        Of its bytes: how it is fetched.
+    name, media_type : str
+        As the event has them; empty if it does not.
+    size : int, optional
+        In bytes, as the event has it.
+    stored : int, optional
+        In bytes, as kept here; None: it was not sent by the time of the handover.
+    """
+
+    event_id: str
+    sha256: str
+    name: str
+    media_type: str
+    size: int | None
+    stored: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +120,14 @@ class ContextPackage:
         Plans, and reasoning the agent logged with its acts.
     record : tuple of dict
         Every other event, in its wire form: documents, results, verifiers, kinds of
-        the sender's own, and what became of earlier handovers. Usage is left out.
+        the sender's own, and what became of earlier handovers.
+    background : tuple of dict
+        How the task began, usage and rates of its like, in their wire form: they say
+        little to a human, and are here so that nothing of the log is left out.
+    log : tuple of str
+        Ids of all events packed, in log order; `unpacking.events_in` gives them back.
+    attachments : tuple of Attached
+        Every file that an event names.
     best_guess : str
         The agent's last plan or message.
     why : tuple of Firing
@@ -115,6 +148,8 @@ class ContextPackage:
         The known signals.
     missing : tuple of str
         What should be here and is not, and why.
+    lacking : tuple of str
+        The same as names of parts, see `sufficiency.PackagePart`; each once.
     """
 
     schema: str = SCHEMA
@@ -126,6 +161,9 @@ class ContextPackage:
     attempts: tuple[Attempt, ...]
     reasoning: tuple[Thought, ...]
     record: tuple[dict[str, Any], ...]
+    background: tuple[dict[str, Any], ...] = ()
+    log: tuple[str, ...] = ()
+    attachments: tuple[Attached, ...] = ()
     best_guess: str
     why: tuple[Firing, ...]
     risk: float | None
@@ -138,6 +176,7 @@ class ContextPackage:
     done: tuple[Attempt, ...]
     signals: dict[str, float]
     missing: tuple[str, ...]
+    lacking: tuple[str, ...] = ()
 
     @property
     def short_request(self) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from serving.policy.hours import Hours
-from serving.policy.part import Amount, Name, Part, Positive, Span, Unit, Words
+from serving.policy.part import Amount, Name, Part, Positive, Unit, Words
 
 
 class Mode(StrEnum):
@@ -52,6 +51,7 @@ class OnWithdrawal(StrEnum):
 # Names of triggers that are not rules of the document.
 LEARNED = "learned"
 AGENT_ASKS = "agent_asks_for_human"
+AGENT_SILENT = "agent_silent"
 # The rule that cannot be left out, only waived; also what the user's own call fires.
 USER_ASKS = "user_asks_for_human"
 # Reasons of messages that are no triggers.
@@ -146,11 +146,14 @@ class Learned(Part):
         Once monitors found that the certificate does not hold. escalate: the safe
         side, every task with a risk goes to a human. rules_only: the trigger no longer
         fires. keep: it goes on under a threshold of which nothing is promised.
+    max_age_days : int
+        A model made more days ago decides no more: rules do, until there is another.
     """
 
     enabled: bool = True
     threshold: Literal["certified", "cost"] | Unit = "certified"
     on_withdrawal: OnWithdrawal = OnWithdrawal.ESCALATE
+    max_age_days: Annotated[int, Field(ge=1)] = 90
     says: Words = "predicted risk {risk} is at or above the threshold {threshold}"
     asks: str = ""
     priority: Priority = Priority.NORMAL
@@ -198,54 +201,6 @@ class Learned(Part):
         if own == "cost":
             own = costs.threshold(account_value)
         return own if certified is None else min(own, certified)
-
-
-class Queue(Part):
-    """A place where handoffs wait, and the people who answer for it.
-
-    Attributes
-    ----------
-    staff : int, optional
-        How many of the members work at the same time; all of them where not given.
-    acknowledge_within, resolve_within : timedelta
-        Deadlines from the moment the handoff was queued, or the queue next opened.
-    chain : tuple of str
-        Queues that take over in turn when a deadline passes; the last is terminal.
-    minutes_per_handoff : float
-        Minutes of one person's time, on average.
-    lease : timedelta
-        How long a claim holds without a sign of life of whoever has it.
-    notify : tuple of str
-        Channels that are told of what comes here, beside the console: names that the
-        deployment gives an address.
-    """
-
-    name: Name
-    owner: str = ""
-    members: tuple[Words, ...] = ()
-    staff: Annotated[int | None, Field(ge=1)] = None
-    hours: Hours = Hours()
-    acknowledge_within: Span = timedelta(minutes=15)
-    resolve_within: Span = timedelta(hours=8)
-    chain: tuple[Name, ...] = ()
-    minutes_per_handoff: Positive = 8.0
-    lease: Span = timedelta(minutes=30)
-    notify: tuple[Name, ...] = ()
-
-    @property
-    def is_owned(self) -> bool:
-        """Whether somebody answers for what waits here."""
-        return bool(self.owner.strip()) and len(self.members) > 0
-
-    @property
-    def rungs(self) -> tuple[str, ...]:
-        """The queue itself and those that take over, in turn."""
-        return (self.name, *self.chain)
-
-    @property
-    def at_work(self) -> int:
-        """How many people work here at the same time while it is open."""
-        return len(self.members) if self.staff is None else self.staff
 
 
 class Route(Part):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import product
 from typing import Protocol
@@ -12,7 +12,7 @@ from serving.policy.document import COMMON_LOCALE, DEFAULT
 from serving.policy.rules import SAFE_STOP, Message, Policy
 from serving.policy.trigger import Action, Decision
 
-__all__ = ["Waiting", "respond", "wait_in_words"]
+__all__ = ["Waiting", "respond", "reworded", "wait_in_words"]
 
 
 class Waiting(Protocol):
@@ -96,7 +96,6 @@ def _reasons(decision: Decision) -> Iterator[str]:
     if decision.action is Action.SAFE_STOP:
         yield SAFE_STOP
     yield from (firing.trigger for firing in decision.firings)
-    yield DEFAULT
 
 
 def _locales(locale: str) -> Iterator[str]:
@@ -106,13 +105,13 @@ def _locales(locale: str) -> Iterator[str]:
         yield "-".join((parts[0].lower(), *parts[1:n]))
 
 
-def _found(decision: Decision, policy: Policy, locale: str) -> tuple[str, Message]:
+def _found(reasons: Iterable[str], policy: Policy, locale: str) -> tuple[str, Message]:
     """Return the message and the locale it is in.
 
     What the user can read comes before what the message is about: the general words
     in their language are better than the right ones in another.
     """
-    reasons = list(_reasons(decision))
+    reasons = tuple(reasons)
     own = product(_locales(locale), reasons)
     common = ((COMMON_LOCALE, reason) for reason in reasons)
     return next(
@@ -135,7 +134,27 @@ def respond(
     default; by `locale` ("de-AT", then "de", then "en"); and by whether somebody is
     there at `at`.
     """
-    found_in, message = _found(decision, policy, locale)
+    return reworded(_reasons(decision), destination, policy, locale, at)
+
+
+def reworded(
+    reasons: Iterable[str],
+    destination: Waiting,
+    policy: Policy,
+    locale: str,
+    at: datetime,
+) -> str:
+    """Return what `respond` would say at `at` of a handover for these `reasons`.
+
+    For the message that nobody has seen yet and whose promise no longer holds: it
+    keeps its id, and says what is true now.
+
+    Parameters
+    ----------
+    reasons : iterable of str
+        What it may speak of, the nearest first; the general words come last.
+    """
+    found_in, message = _found((*reasons, DEFAULT), policy, locale)
     open_now = policy.queue(destination.queue).hours.is_open(at)
     text = message.open if open_now else message.closed
     return text.format(wait=wait_in_words(destination.expected_wait, found_in))

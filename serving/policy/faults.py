@@ -22,6 +22,7 @@ from serving.policy.conditions import (
 )
 from serving.policy.document import (
     AGENT_ASKS,
+    AGENT_SILENT,
     COMMON_LOCALE,
     DEFAULT,
     LEARNED,
@@ -29,17 +30,17 @@ from serving.policy.document import (
     USER_ASKS,
     Learned,
     Messages,
-    Queue,
     Route,
     Rule,
 )
+from serving.policy.queue import OnOverload, Queue
 from serving.policy.validation import Validation
 from serving.policy.words import is_tautology, template_fault
 
 SELF_REPORTED = frozenset(s.name for s in SIGNALS if s.trust == "self_reported")
 
 _ASKS_SIGNAL = "asks_for_human"
-_RESERVED = frozenset({LEARNED, AGENT_ASKS, DEFAULT, SAFE_STOP})
+_RESERVED = frozenset({LEARNED, AGENT_ASKS, AGENT_SILENT, DEFAULT, SAFE_STOP})
 
 
 def part_faults(error: ValidationError) -> Iterator[str]:
@@ -126,7 +127,7 @@ def rule_faults(
     yield from (f"learned: {fault}" for fault in _sentence_faults(learned.says, known))
 
 
-def _queue_faults(queue: Queue, names: set[str]) -> Iterator[str]:
+def _queue_faults(queue: Queue, names: set[str], fallback: str | None) -> Iterator[str]:
     for rung in queue.chain:
         if rung not in names:
             yield f"its chain names {rung!r}, no such queue{nearest(rung, names)}"
@@ -137,21 +138,35 @@ def _queue_faults(queue: Queue, names: set[str]) -> Iterator[str]:
     )
     if queue.members and queue.at_work > len(queue.members):
         yield f"staff is {queue.at_work}, but it has {len(queue.members)} members"
+    for person in queue.skills:
+        if person not in queue.members:
+            yield f"skills: {person!r} is no member{nearest(person, queue.members)}"
+    is_last = not queue.chain and fallback in (None, queue.name)
+    if queue.on_overload is OnOverload.SHED and is_last:
+        yield "it sheds, but nothing takes over for it; give it a chain, or keep"
 
 
-def queue_faults(queues: Sequence[Queue]) -> Iterator[str]:
-    """Yield what is wrong with the queues."""
+def queue_faults(queues: Sequence[Queue], fallback: str | None) -> Iterator[str]:
+    """Yield what is wrong with the queues, and with the one that is last for all."""
     names = {queue.name for queue in queues}
     yield from _twice("queue", (queue.name for queue in queues))
     for queue in queues:
         yield from (
-            f"queue {queue.name!r}: {fault}" for fault in _queue_faults(queue, names)
+            f"queue {queue.name!r}: {fault}"
+            for fault in _queue_faults(queue, names, fallback)
+        )
+    if fallback is not None and fallback not in names:
+        yield (
+            f"fallback_queue: there is no queue {fallback!r}{nearest(fallback, names)}"
         )
 
 
-def _unowned(queue: Queue, queues: dict[str, Queue]) -> Iterator[str]:
+def _unowned(
+    queue: Queue, queues: dict[str, Queue], fallback: str | None
+) -> Iterator[str]:
     """Yield the rungs, this queue's own first, that nobody answers for."""
-    for name in queue.rungs:
+    last = () if fallback is None else (fallback,)
+    for name in dict.fromkeys((*queue.rungs, *last)):
         rung = queues.get(name)
         if rung is not None and not rung.is_owned:
             lacks = "members" if rung.owner.strip() else "owner"
@@ -171,7 +186,7 @@ def _is_catch_all(route: Route) -> bool:
 
 
 def _route_faults(
-    route: Route, queues: dict[str, Queue], triggers: set[str]
+    route: Route, queues: dict[str, Queue], triggers: set[str], fallback: str | None
 ) -> Iterator[str]:
     fault = _condition_fault(route.when)
     if fault:
@@ -180,7 +195,7 @@ def _route_faults(
         if name not in triggers:
             yield f"no trigger is called {name!r}{nearest(name, triggers)}"
     if route.queue in queues:
-        yield from _unowned(queues[route.queue], queues)
+        yield from _unowned(queues[route.queue], queues, fallback)
     else:
         yield f"there is no queue {route.queue!r}{nearest(route.queue, queues)}"
 
@@ -199,11 +214,15 @@ def _order_faults(routes: Sequence[Route]) -> Iterator[str]:
 
 def triggers_of(rules: Sequence[Rule]) -> set[str]:
     """Return the name of everything that can fire."""
-    return {LEARNED, AGENT_ASKS, USER_ASKS} | {rule.name for rule in rules}
+    own = {LEARNED, AGENT_ASKS, AGENT_SILENT, USER_ASKS}
+    return own | {rule.name for rule in rules}
 
 
 def route_faults(
-    routes: Sequence[Route], queues: Sequence[Queue], rules: Sequence[Rule]
+    routes: Sequence[Route],
+    queues: Sequence[Queue],
+    rules: Sequence[Rule],
+    fallback: str | None,
 ) -> Iterator[str]:
     """Yield what is wrong with the routes, and with the queues they lead to."""
     by_name = {queue.name: queue for queue in queues}
@@ -211,7 +230,7 @@ def route_faults(
     for n, route in enumerate(routes, 1):
         yield from (
             f"route {n} (to {route.queue!r}): {fault}"
-            for fault in _route_faults(route, by_name, triggers)
+            for fault in _route_faults(route, by_name, triggers, fallback)
         )
     yield from _order_faults(routes)
 

@@ -1,4 +1,4 @@
-"""Handoff channel: the life of one handoff, and how it leaves the building."""
+"""Handoff: the life of one, from its queue to whatever a person made of it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from serving.policy.package import ContextPackage
 from serving.policy.router import Destination
 from serving.policy.rules import Priority
+from serving.policy.shed import Shed
 from serving.policy.trigger import Decision, Firing
 
 
@@ -62,6 +63,10 @@ class Handoff:
         Where it waits, or was claimed from.
     chain : tuple of str
         Queues that are still to take over, in turn.
+    rungs : tuple of str
+        All that answer for it, from the first on; stays what it is.
+    shed : Shed, optional
+        Where it would have gone but for too much work there.
     priority, skills
         How soon, and by whom.
     firings : tuple of Firing
@@ -70,7 +75,8 @@ class Handoff:
         As in the decision.
     queued_at, acknowledge_by, resolve_by : datetime
         Timezone-aware. `queued_at` is when the agent handed over, and stays: so long
-        has the user been waiting. The deadlines are those of the present queue.
+        has the user been waiting. The deadlines are those of the present queue; once
+        the whole chain has missed its own, the last one is no longer put off.
     climbs : int
         Deadlines missed so far: rungs climbed, and rounds of the terminal one.
     claimed_by, claimed_at
@@ -95,6 +101,8 @@ class Handoff:
     resolve_by: datetime
     status: HandoffStatus = HandoffStatus.QUEUED
     chain: tuple[str, ...] = ()
+    rungs: tuple[str, ...] = ()
+    shed: Shed | None = None
     skills: tuple[str, ...] = ()
     firings: tuple[Firing, ...] = ()
     risk: float | None = None
@@ -130,6 +138,8 @@ class Handoff:
             acknowledge_by=destination.acknowledge_by,
             resolve_by=destination.resolve_by,
             chain=destination.chain,
+            rungs=destination.rungs,
+            shed=destination.shed,
             skills=destination.skills,
             firings=decision.firings,
             risk=decision.risk,
@@ -172,8 +182,46 @@ class Handoff:
         until = at + lease
         return replace(claimed, claimed_by=by, claimed_at=at, lease_until=until)
 
+    def renew(self, *, at: datetime, lease: timedelta) -> Handoff:
+        """Return this handoff with its claim good for `lease` from `at` on.
+
+        Raises
+        ------
+        IllegalTransitionError
+            If nobody holds it.
+        """
+        if self.status is not HandoffStatus.CLAIMED:
+            msg = (
+                f"handoff {self.handoff_id!r} is {self.status} and nobody holds it; "
+                "only a claim can be renewed"
+            )
+            raise IllegalTransitionError(msg)
+        return replace(self, lease_until=at + lease)
+
     def climb(self, destination: Destination) -> Handoff:
-        """Return this handoff one rung up its chain, at `destination`.
+        """Return this handoff at `destination`, because a deadline was missed.
+
+        It may be the same queue, where no other is left.
+
+        Raises
+        ------
+        IllegalTransitionError
+            If it does not wait in a queue: whoever holds it must release it first.
+        """
+        moved = self.passed_on(destination)
+        has_seen_all = self.climbs + 1 >= max(len(self.rungs), 1)
+        stays = has_seen_all or destination.queue == self.queue
+        resolve_by = min(self.resolve_by, destination.resolve_by)
+        return replace(
+            moved,
+            climbs=self.climbs + 1,
+            resolve_by=resolve_by if stays else destination.resolve_by,
+        )
+
+    def passed_on(self, destination: Destination) -> Handoff:
+        """Return this handoff at `destination`, because nobody is where it waits.
+
+        When it must be resolved stays: no deadline was missed.
 
         Raises
         ------
@@ -191,11 +239,21 @@ class Handoff:
             queue=destination.queue,
             chain=destination.chain,
             acknowledge_by=destination.acknowledge_by,
-            resolve_by=destination.resolve_by,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the item of a list of handoffs; without the package."""
+    @property
+    def is_active(self) -> bool:
+        """Whether it waits for, or is with, a person."""
+        return self.status in {HandoffStatus.QUEUED, HandoffStatus.CLAIMED}
+
+    def is_overdue(self, at: datetime) -> bool:
+        """Whether a deadline was missed that nobody has made good by `at`."""
+        waits = self.status is HandoffStatus.QUEUED
+        unseen = waits and (self.climbs > 0 or at >= self.acknowledge_by)
+        return unseen or (self.is_active and at >= self.resolve_by)
+
+    def to_json(self, at: datetime) -> dict[str, Any]:
+        """Return the item of a list of handoffs at `at`; without the package."""
         return {
             "handoff_id": self.handoff_id,
             "task_id": self.task_id,
@@ -218,18 +276,9 @@ class Handoff:
             "claimed_at": _sent(self.claimed_at),
             "lease_until": _sent(self.lease_until),
             "climbs": self.climbs,
+            "is_overdue": self.is_overdue(at),
+            "shed": None if self.shed is None else self.shed.says,
             "request": self.request,
             "domain": self.domain,
             "account": dict(self.account),
         }
-
-
-class HandoffChannel(Protocol):
-    """Carries a handoff to people. Must be idempotent by `handoff_id`."""
-
-    def deliver(self, handoff: Handoff) -> str:
-        """Deliver `handoff` and return the channel's own reference to it.
-
-        Delivering it again returns the same reference and delivers nothing.
-        """
-        ...

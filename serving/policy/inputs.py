@@ -133,10 +133,13 @@ class Load:
     staffed : frozenset of str, optional
         Queues where somebody is there now (`router.seen`); None: not looked at, which
         counts as all.
+    claimed : Mapping of str to int
+        How many handoffs somebody has in hand, by queue.
     """
 
     queues: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     staffed: frozenset[str] | None = None
+    claimed: Mapping[str, int] = field(default_factory=dict)
 
     def waiting(self, queue: str) -> int:
         """Return how many handoffs wait at `queue`."""
@@ -153,6 +156,8 @@ class Load:
         return cls(
             {name: (n, oldest) for name, (n, oldest) in stored["queues"].items()},
             None if staffed is None else frozenset(staffed),
+            # Not in what was stored before it was looked at.
+            stored.get("claimed", {}),
         )
 
 

@@ -8,11 +8,13 @@ from typing import Any, Protocol
 
 from features.events import AgentEvent, EventKind
 from features.signals import SIGNALS
-from serving.policy.attempts import Attempt, Outcome, attempts_of
-from serving.policy.briefing import may_not_know, to_decide
+from serving.policy.attempts import Attempt, Outcome, attempts_of, rest_of
+from serving.policy.briefing import HOW_TO_GO_ON, may_not_know, questions
 from serving.policy.context import ContextPackage, Reason, Thought, Turn
-from serving.policy.trigger import Decision, Firing
-from serving.policy.words import is_tautology, shown
+from serving.policy.sufficiency import attached, lacks, mended
+from serving.policy.trigger import Decision
+from serving.policy.unpacking import lost
+from serving.policy.words import shown
 
 __all__ = [
     "Attempt",
@@ -52,19 +54,22 @@ class Contributed(Protocol):
 
 
 _DOCS = {signal.name: signal.doc for signal in SIGNALS}
-_SPEAKERS = {EventKind.USER_MESSAGE: "user", EventKind.AGENT_MESSAGE: "agent"}
+_SPEAKERS = {
+    EventKind.USER_MESSAGE: "user",
+    EventKind.AGENT_MESSAGE: "agent",
+    EventKind.PERSON_MESSAGE: "person",
+}
 _THOUGHTS = ("reasoning", "thinking", "rationale")
-# What has a place of its own in the package, or none: usage says nothing to a human,
-# and the rates of a task's history stand among the signals.
+# Usage says little to a human; what the task started with, and the rates of its
+# history, stand among its facts and signals.
+_BACKGROUND = frozenset({EventKind.TASK_STARTED, EventKind.USAGE, EventKind.HISTORY})
 _PLACED = frozenset(
     {
         *_SPEAKERS,
-        EventKind.TASK_STARTED,
+        *_BACKGROUND,
         EventKind.PLAN,
         EventKind.TOOL_CALL,
         EventKind.TOOL_RESULT,
-        EventKind.USAGE,
-        EventKind.HISTORY,
     }
 )
 _ROUNDING = 1e-6
@@ -74,14 +79,14 @@ _ROUNDING = 1e-6
 
 
 def _turn(event: AgentEvent) -> Turn:
-    told = ("text", "attachments")
+    attachments = event.body.get("attachments")
     return Turn(
         event_id=event.event_id,
         at=event.at,
         speaker=_SPEAKERS[EventKind(event.kind)],
         text=event.text,
-        attachments=tuple(event.body.get("attachments") or ()),
-        rest={key: value for key, value in event.body.items() if key not in told},
+        attachments=tuple(attachments or ()),
+        rest=rest_of(event, {"text": event.text, "attachments": attachments}),
     )
 
 
@@ -161,70 +166,19 @@ def _score(
     return total if score is None else score
 
 
-# --- what is missing ---------------------------------------------------------
-
-
-def _unhashed(conversation: Sequence[Turn]) -> Iterator[str]:
-    for turn in conversation:
-        for attachment in turn.attachments:
-            if not (isinstance(attachment, Mapping) and attachment.get("sha256")):
-                yield (
-                    f"content hash (sha256) of an attachment of event "
-                    f"{turn.event_id!r}: it cannot be told from another"
-                )
-
-
-def _reasonless(firings: Sequence[Firing]) -> Iterator[str]:
-    if not firings:
-        yield "why it escalated: no trigger fired"
-    for firing in firings:
-        if is_tautology(firing.says):
-            yield (
-                f"why it escalated: {firing.trigger!r} only says {firing.says!r}, "
-                "which is no reason"
-            )
-
-
-def _missing(parts: Mapping[str, Any]) -> Iterator[str]:
-    absent = {
-        "request": "original request: the log holds no text of the user",
-        "conversation": "conversation: the log holds no message",
-        "attempts": "attempts: the log holds no tool call",
-        "reasoning": "reasoning: the agent logged none",
-        "best_guess": "best guess: the agent logged no plan and no message",
-        "reasons": "contributions of the signals: the model did not give any",
-    }
-    yield from (says for part, says in absent.items() if not parts[part])
-    yield from _reasonless(parts["why"])
-    yield from _unhashed(parts["conversation"])
-
-
 # --- the package -------------------------------------------------------------
 
 
 def check(package: ContextPackage, events: Sequence[AgentEvent]) -> None:
-    """Check that `package` holds what was said in `events`, whole and in order.
+    """Check that `package` holds all of `events`, each as it came, and nothing else.
 
     Raises
     ------
     PackageError
-        If a message is not there, or not as it was said.
+        If an event is not there, or not whole, or in another order.
     """
-    said = [event for event in events if event.kind in _SPEAKERS]
-    if len(package.conversation) != len(said):
-        msg = (
-            f"the conversation has {len(said)} messages, the package "
-            f"{len(package.conversation)}; none may be left out or added"
-        )
-        raise PackageError(msg)
-    for turn, event in zip(package.conversation, said, strict=True):
-        attachments = event.body.get("attachments") or []
-        if turn.text != event.text or list(turn.attachments) != attachments:
-            msg = (
-                f"event {event.event_id!r} is not packed as it was said; text and "
-                "attachments must be kept byte for byte"
-            )
-            raise PackageError(msg)
+    for says in lost(package.to_json(), events):
+        raise PackageError(says)
 
 
 def _task_of(events: Sequence[AgentEvent]) -> str:
@@ -248,6 +202,8 @@ def _happened(events: Sequence[AgentEvent]) -> dict[str, Any]:
         "attempts": attempts,
         "reasoning": tuple(_thoughts(events)),
         "record": tuple(e.to_json() for e in events if e.kind not in _PLACED),
+        "background": tuple(e.to_json() for e in events if e.kind in _BACKGROUND),
+        "log": tuple(event.event_id for event in events),
         "best_guess": _best_guess(events),
         "may_not_know": may_not_know(events, attempts),
         "done": tuple(
@@ -264,6 +220,7 @@ def pack(
     *,
     base: float | None = None,
     score: float | None = None,
+    stored: Mapping[str, int] | None = None,
 ) -> ContextPackage:
     """Return the package of the task whose log is `events`.
 
@@ -281,6 +238,8 @@ def pack(
         By name; NaN is unknown.
     base, score : float, optional
         Where the contributions start, and what they must add up to; log-odds.
+    stored : Mapping of str to int, optional
+        Size in bytes, by hash, of the attachments that are kept; None: none is.
 
     Raises
     ------
@@ -290,17 +249,22 @@ def pack(
     task_id = _task_of(events)
     happened = _happened(events)
     reasons = tuple(_reason(part) for part in contributions)
-    parts = {**happened, "reasons": reasons, "why": decision.firings}
+    files = tuple(attached(events, stored or {}))
+    asked = questions(events, happened["attempts"], decision.firings)
+    parts = {**happened, "reasons": reasons, "attachments": files}
+    lacking = tuple(lacks({**parts, "why": decision.firings}, asked, events))
     package = ContextPackage(
         task_id=task_id,
         **parts,
+        why=mended(decision.firings, reasons),
         risk=decision.risk,
         threshold=decision.threshold,
         base=base,
         score=_score(contributions, base, score),
-        to_decide=to_decide(events, happened["attempts"], decision.firings),
+        to_decide=asked or (HOW_TO_GO_ON,),
         signals={k: float(v) for k, v in signals.items() if not math.isnan(v)},
-        missing=tuple(_missing(parts)),
+        missing=tuple(lack.says for lack in lacking),
+        lacking=tuple(dict.fromkeys(str(lack.part) for lack in lacking)),
     )
     check(package, events)
     return package

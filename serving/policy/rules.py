@@ -27,6 +27,7 @@ from serving.policy.conditions import (
 )
 from serving.policy.document import (
     AGENT_ASKS,
+    AGENT_SILENT,
     LEARNED,
     SAFE_STOP,
     USER_ASKS,
@@ -37,19 +38,21 @@ from serving.policy.document import (
     Mode,
     OnWithdrawal,
     Priority,
-    Queue,
     Route,
     Rule,
     Unstaffed,
     Waiver,
 )
 from serving.policy.hours import Hours
-from serving.policy.part import Part, Unit, Words
+from serving.policy.part import Name, Part, Unit, Words
+from serving.policy.queue import OnOverload, Queue
 from serving.policy.review import Audit, Rubric
+from serving.policy.silence import AgentSilence
 from serving.policy.validation import Validation, about_validations, covered
 
 __all__ = [
     "AGENT_ASKS",
+    "AGENT_SILENT",
     "ENVIRONMENT",
     "FACTS",
     "LEARNED",
@@ -62,6 +65,7 @@ __all__ = [
     "Learned",
     "Message",
     "Mode",
+    "OnOverload",
     "OnWithdrawal",
     "Policy",
     "PolicyError",
@@ -114,9 +118,13 @@ class Policy(Part):
         That share.
     unstaffed : Unstaffed
         What to do when a task must be handed over and nobody on the chain is there.
+    fallback_queue : str, optional
+        The last rung of every chain.
     messages : Mapping of str to Mapping of str to Message
         What the user is told, by reason (a trigger, "safe_stop" or "default") and
         locale.
+    agent_silence : AgentSilence
+        What becomes of the task of an agent that stopped to beat.
     validations : tuple of Validation
         What allows a rule to read what the agent says of itself.
     """
@@ -132,8 +140,10 @@ class Policy(Part):
     costs: Costs = Costs()
     queues: Annotated[tuple[Queue, ...], Field(min_length=1)]
     routes: Annotated[tuple[Route, ...], Field(min_length=1)]
+    fallback_queue: Name | None = None
     messages: Messages
     audit: Audit = Audit()
+    agent_silence: AgentSilence = AgentSilence()
     validations: tuple[Validation, ...] = ()
 
     @classmethod
@@ -204,8 +214,9 @@ class Policy(Part):
 
     def _faults(self) -> Iterator[str]:
         yield from faults.rule_faults(self.rules, self.learned, self.validations)
-        yield from faults.queue_faults(self.queues)
-        yield from faults.route_faults(self.routes, self.queues, self.rules)
+        last = self.fallback_queue
+        yield from faults.queue_faults(self.queues, last)
+        yield from faults.route_faults(self.routes, self.queues, self.rules, last)
         yield from faults.message_faults(self.messages, self.rules)
 
     @cached_property
@@ -258,6 +269,15 @@ class Policy(Part):
         """Return the queue called `name`; KeyError if there is none."""
         return self._by_name[name]
 
+    def find(self, name: str) -> Queue | None:
+        """Return the queue called `name`, or None: an older policy may have had it."""
+        return self._by_name.get(name)
+
+    def rungs(self, name: str) -> tuple[str, ...]:
+        """Return queue `name` and all that take over for it, in turn."""
+        last = () if self.fallback_queue is None else (self.fallback_queue,)
+        return tuple(dict.fromkeys((*self.queue(name).rungs, *last)))
+
     def route(self, triggers: Collection[str], bound: cel.Activation) -> Route:
         """Return the first route that takes a handoff of which `triggers` fired.
 
@@ -289,13 +309,14 @@ def _advice(policy: Policy, today: date | None) -> Iterator[str]:
     yield from advice.about_rules(policy.rules, policy.learned, today)
     yield from advice.about_versions(policy.rules, policy.validations)
     yield from about_validations(policy.validations, today)
-    yield from advice.about_routes(policy.routes, policy.queues)
+    last = policy.fallback_queue
+    yield from advice.about_routes(policy.routes, policy.queues, last)
     if policy.audit.uniform == 0:
         yield "audit.uniform is 0: misses will not be seen, no certificate renewed"
     if today is not None and today > policy.review_by:
         yield f"the review was due on {policy.review_by}; ask {policy.owner}"
     if today is not None:
-        yield from advice.about_hours(policy.routes, policy.queues, today)
+        yield from advice.about_hours(policy.routes, policy.queues, last, today)
 
 
 def json_schema() -> dict[str, Any]:

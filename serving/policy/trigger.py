@@ -156,13 +156,15 @@ def evaluate(
 # --- what is decided ---------------------------------------------------------
 
 
-def _is_staffed(policy: Policy, inputs: Inputs, firings: tuple[Firing, ...]) -> bool:
-    """Whether somebody is there on the chain that these firings lead to."""
+def _is_stuck(policy: Policy, inputs: Inputs, firings: tuple[Firing, ...]) -> bool:
+    """Whether nobody is there for these firings, and the policy says to stop then."""
     route = policy.route(
         {firing.trigger for firing in firings}, policy.bind(inputs.values())
     )
-    rungs = policy.queue(route.queue).rungs
-    return any(inputs.load.is_staffed(rung) for rung in rungs)
+    stops = policy.unstaffed is Unstaffed.SAFE_STOP
+    return (stops or policy.queue(route.queue).unattended) and not any(
+        inputs.load.is_staffed(rung) for rung in policy.rungs(route.queue)
+    )
 
 
 def _action(
@@ -171,8 +173,7 @@ def _action(
     if inputs.wishes:
         return Action.ESCALATE
     if firings:
-        stops = policy.unstaffed is Unstaffed.SAFE_STOP
-        stuck = stops and not _is_staffed(policy, inputs, firings)
+        stuck = _is_stuck(policy, inputs, firings)
         return Action.SAFE_STOP if stuck else Action.ESCALATE
     blind = policy.learned.enabled and not by_model
     on, version = inputs.facts.on, inputs.facts.agent_version

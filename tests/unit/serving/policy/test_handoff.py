@@ -14,7 +14,6 @@ from features.events import AgentEvent
 from serving.policy.handoff import (
     TRANSITIONS,
     Handoff,
-    HandoffChannel,
     HandoffStatus,
     IllegalTransitionError,
 )
@@ -25,6 +24,9 @@ from serving.policy.trigger import Decision, Facts, Load
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FINAL = {HandoffStatus.RESOLVED, HandoffStatus.RETURNED}
+
+
+LEASE = timedelta(minutes=30)
 
 
 def waiting(status: HandoffStatus = HandoffStatus.QUEUED) -> Handoff:
@@ -76,18 +78,24 @@ def test_every_status_but_the_final_ones_can_be_left() -> None:
 
 def test_a_claim_names_its_holder_and_a_release_forgets_them() -> None:
     """Back in the queue nobody holds it; closed, it keeps who closed it."""
-    claimed = waiting().claim(by="ana", at=NOON)
+    claimed = waiting().claim(by="ana", at=NOON, lease=LEASE)
     assert (claimed.status, claimed.claimed_by, claimed.claimed_at) == (
         HandoffStatus.CLAIMED,
         "ana",
         NOON,
     )
+    assert claimed.lease_until == NOON + LEASE
+    later = claimed.renew(at=NOON + LEASE / 2, lease=LEASE)
+    assert later == replace(claimed, lease_until=NOON + LEASE * 3 / 2)
     assert claimed.to(HandoffStatus.QUEUED) == waiting()
+    assert claimed.to(HandoffStatus.RESOLVED).lease_until is None
+    with pytest.raises(IllegalTransitionError, match="only a claim can be renewed"):
+        waiting().renew(at=NOON, lease=LEASE)
     assert claimed.to(HandoffStatus.RESOLVED).claimed_by == "ana"
     with pytest.raises(
         IllegalTransitionError, match="allowed: QUEUED, RESOLVED, RETURNED"
     ):
-        claimed.claim(by="ben", at=NOON)
+        claimed.claim(by="ben", at=NOON, lease=LEASE)
 
 
 def test_a_climb_changes_queue_and_deadlines_and_nothing_else() -> None:
@@ -95,17 +103,50 @@ def test_a_climb_changes_queue_and_deadlines_and_nothing_else() -> None:
     up = waiting().climb(there("general"))
     assert (up.queue, up.chain, up.status) == ("general", (), HandoffStatus.QUEUED)
     assert up.acknowledge_by == NOON + timedelta(hours=1)
-    assert up.queued_at == NOON
+    assert (up.queued_at, up.climbs) == (NOON, 1)
     assert (
         replace(
             up,
             queue="billing",
             chain=("general",),
+            climbs=0,
             acknowledge_by=waiting().acknowledge_by,
             resolve_by=waiting().resolve_by,
         )
         == waiting()
     )
+
+
+def test_a_chain_that_was_climbed_puts_nothing_off_any_more() -> None:
+    """Each rung sets its own deadlines; once all have missed theirs, the last stays."""
+    first = replace(waiting(), rungs=("billing", "general", "safety"))
+    assert first.resolve_by < there("general").resolve_by
+    once = first.climb(there("general"))
+    assert once.resolve_by == there("general").resolve_by
+    twice = replace(once, resolve_by=NOON).climb(there("safety"))
+    assert twice.resolve_by == there("safety").resolve_by
+    assert replace(twice, resolve_by=NOON).climb(there("billing")).resolve_by == NOON
+    assert replace(first, resolve_by=NOON).climb(there("billing")).resolve_by == NOON
+
+
+def test_passing_on_is_no_missed_deadline() -> None:
+    """Where nobody is there it moves on, and must be resolved when it had to."""
+    on = waiting().passed_on(there("general"))
+    assert (on.queue, on.climbs) == ("general", 0)
+    assert on.resolve_by == waiting().resolve_by
+    assert on.acknowledge_by == there("general").acknowledge_by
+
+
+def test_what_is_late_is_overdue_until_somebody_has_it() -> None:
+    """Unseen for too long, or unresolved; closed, it is nothing any more."""
+    at = waiting().acknowledge_by
+    assert not waiting().is_overdue(at - timedelta(seconds=1))
+    assert waiting().is_overdue(at)
+    assert waiting().climb(there("general")).is_overdue(NOON)
+    claimed = waiting().climb(there("general")).claim(by="ana", at=NOON, lease=LEASE)
+    assert not claimed.is_overdue(NOON)
+    assert claimed.is_overdue(claimed.resolve_by)
+    assert not claimed.to(HandoffStatus.RESOLVED).is_overdue(claimed.resolve_by)
 
 
 def test_what_somebody_holds_does_not_climb() -> None:
@@ -144,7 +185,7 @@ def test_a_handoff_is_opened_from_what_was_decided(
     )
     assert handoff.package is package
     assert (handoff.task_id, handoff.chain) == ("t", ("general",))
-    wire = handoff.to_json()
+    wire = handoff.to_json(NOON)
     assert orjson.loads(orjson.dumps(wire)) == wire
     assert wire == {
         "handoff_id": "h",
@@ -163,6 +204,10 @@ def test_a_handoff_is_opened_from_what_was_decided(
         "resolve_by": "2026-11-24T20:00:00Z",
         "claimed_by": None,
         "claimed_at": None,
+        "lease_until": None,
+        "climbs": 0,
+        "is_overdue": False,
+        "shed": None,
         "request": "Refund please",
         "domain": "billing",
         "account": {"id": "a", "tier": "pro"},
@@ -194,7 +239,7 @@ class Desk(RuleBasedStateMachine):
     def claim(self, by: str) -> None:
         """Claim it, if it waits."""
         if self.handoff.status is HandoffStatus.QUEUED:
-            self.handoff = self.handoff.claim(by=by, at=NOON)
+            self.handoff = self.handoff.claim(by=by, at=NOON, lease=LEASE)
 
     @rule()
     def climb(self) -> None:
@@ -217,23 +262,3 @@ class Desk(RuleBasedStateMachine):
 
 
 TestDesk = Desk.TestCase
-
-
-class Tray:
-    """A channel that lays handoffs on a table."""
-
-    def __init__(self) -> None:
-        self.laid: dict[str, Handoff] = {}
-
-    def deliver(self, handoff: Handoff) -> str:
-        """Lay `handoff` down once."""
-        self.laid.setdefault(handoff.handoff_id, handoff)
-        return f"tray/{handoff.handoff_id}"
-
-
-def test_a_channel_delivers_a_handoff_once() -> None:
-    """What satisfies the protocol answers twice alike and delivers once."""
-    tray = Tray()
-    channel: HandoffChannel = tray
-    assert channel.deliver(waiting()) == channel.deliver(waiting()) == "tray/h"
-    assert len(tray.laid) == 1

@@ -109,8 +109,14 @@ def decision(policy_of: PolicyOf, decided: Decided) -> Decision:
 
 
 def packed(decision: Decision, events: list[AgentEvent], **more: Any) -> ContextPackage:
+    stored = more.pop("stored", {HASH: 7})
     return pack(
-        events, decision, more.pop("parts", PARTS), {"tool_errors": 1.0}, **more
+        events,
+        decision,
+        more.pop("parts", PARTS),
+        {"tool_errors": 1.0},
+        stored=stored,
+        **more,
     )
 
 
@@ -161,7 +167,9 @@ def test_attempts_are_told_step_by_step(decision: Decision) -> None:
         "order 17: 20 EUR",
     )
     assert first.arguments == {"id": 17}
-    assert first.rest == ({"thinking": "which order?"}, {"latency_ms": 12})
+    assert first.rest == {"thinking": "which order?"}
+    assert first.result_rest == {"call_id": "c1", "latency_ms": 12}
+    assert (first.answered_by, first.answered_at) == ("e4", STORY[4].at)
     assert (second.outcome, second.error) == (Outcome.FAILED, {"type": "timeout"})
     assert (second.result, second.repetition) == ("no answer", 1)
     assert (third.number, third.repetition, third.is_write) == (3, 2, True)
@@ -228,9 +236,13 @@ def test_reasoning_and_the_best_guess_are_kept(decision: Decision) -> None:
     assert planned.best_guess == "Look up the order, then refund."
 
 
-def test_every_other_event_is_kept_but_usage(decision: Decision) -> None:
-    """Verifiers, kinds of the sender's own and earlier handovers are in the record."""
-    record = packed(decision, STORY).record
+def test_every_other_event_is_kept(decision: Decision) -> None:
+    """Verifiers and own kinds are in the record, usage and the start behind it."""
+    package = packed(decision, STORY)
+    record = package.record
+    kinds = [line["kind"] for line in package.background]
+    assert kinds == ["task_started", "usage"]
+    assert package.log == tuple(event.event_id for event in STORY)
     assert [line["kind"] for line in record] == ["verifier", "x_custom", "returned"]
     assert record[2]["guidance"] == "check the amount first"
     assert record[0] == STORY[9].to_json()
@@ -356,11 +368,14 @@ def test_what_is_absent_is_listed(policy_of: PolicyOf, decided: Decided) -> None
     assert package.missing == (
         "original request: the log holds no text of the user",
         "conversation: the log holds no message",
-        "attempts: the log holds no tool call",
         "reasoning: the agent logged none",
         "best guess: the agent logged no plan and no message",
         "contributions of the signals: the model did not give any",
         "why it escalated: no trigger fired",
+        "what to decide: neither the log nor the policy asks anything",
+    )
+    assert package.lacking == (
+        *("request", "conversation", "reasoning", "guess", "other", "why", "decision"),
     )
 
 
@@ -377,6 +392,14 @@ def test_a_tautology_is_listed_as_no_reason(
         "why it escalated: 'agent_asks_for_human' only says "
         "'needs a human because it needs a human', which is no reason"
     )
+    assert package.lacking == ("why",)
+    assert package.why[0].says == (
+        "needs a human because it needs a human (what the signals say: Tool calls that "
+        "failed: 1; raises the risk; The latest verifier score: 0.2; raises the risk; "
+        "of_an_older_model: 2; raises the risk)"
+    )
+    unmended = packed(decided(policy_of(), wishes=(wish,)), STORY, parts=())
+    assert unmended.why == (wish,)
 
 
 @pytest.mark.parametrize("attachment", [{"name": "a.png"}, {"sha256": ""}, "a.png"])
@@ -385,10 +408,12 @@ def test_an_attachment_without_its_hash_is_listed(
 ) -> None:
     """What cannot be addressed by its content is kept and named."""
     extra = log({"kind": "user_message", "text": "see", "attachments": [attachment]})
-    package = packed(decision, [*STORY, *extra])
+    events = [*STORY, replace(extra[0], event_id="f0")]
+    package = packed(decision, events)
     assert package.conversation[-1].attachments == (attachment,)
     (missing,) = package.missing
-    assert missing.startswith("content hash (sha256) of an attachment of event 'e0'")
+    assert missing.startswith("content hash (sha256) of an attachment of event 'f0'")
+    assert package.lacking == ("attachment",)
 
 
 # --- the whole ----------------------------------------------------------------
@@ -417,7 +442,7 @@ def test_the_digest_is_that_of_the_canonical_json(decision: Decision) -> None:
         orjson.dumps(package.to_json(), option=orjson.OPT_SORT_KEYS)
         == package.canonical()
     )
-    assert package.to_json()["schema"] == "escalon.package/1"
+    assert package.to_json()["schema"] == "escalon.package/2"
     assert package.to_json()["at"] == "2026-11-24T12:14:00Z"
     assert packed(decision, STORY).digest() == package.digest()
     assert packed(decision, STORY[:-1]).digest() != package.digest()
@@ -432,21 +457,24 @@ def test_unknown_signals_are_left_out(decision: Decision) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda t: t[:-1], "the conversation has 3 messages, the package 2"),
+        (lambda t: t[:-1], "event 'e14' stands 0 times in the package and 1 times"),
+        (lambda t: (*t, t[0]), "event 'e1' stands 2 times in the package and 1 times"),
         (
             lambda t: (replace(t[0], text=t[0].text.strip()), *t[1:]),
             "'e1' is not packed",
         ),
         (lambda t: (replace(t[0], attachments=()), *t[1:]), "'e1' is not packed"),
-        (lambda t: t[::-1], "'e1' is not packed as it was said"),
+        (lambda t: (replace(t[0], rest={}), *t[1:]), "'e1' is not packed"),
     ],
 )
 def test_a_package_from_which_something_was_stripped_is_refused(
     decision: Decision, spoil: Callable[[Any], Any], message: str
 ) -> None:
-    """A message left out, trimmed, reordered or robbed of its file is noticed."""
+    """A message left out, doubled, trimmed or robbed of its file is noticed."""
     package = packed(decision, STORY)
     check(package, STORY)
+    with pytest.raises(PackageError, match="not in the order of the log"):
+        check(replace(package, log=package.log[::-1]), STORY)
     with pytest.raises(PackageError, match=message):
         check(replace(package, conversation=spoil(package.conversation)), STORY)
 

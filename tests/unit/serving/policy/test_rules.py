@@ -251,6 +251,51 @@ def test_a_route_to_a_queue_that_nobody_owns_does_not_load(
     ) in found
 
 
+@pytest.mark.parametrize(
+    ("queue", "fallback", "message"),
+    [
+        (
+            {"skills": {"anna": ["tact"]}},
+            None,
+            "queue 'general': skills: 'anna' is no member",
+        ),
+        (
+            {"on_overload": "shed"},
+            None,
+            "queue 'general': it sheds, but nothing takes over for it",
+        ),
+        (
+            {"on_overload": "shed"},
+            "general",
+            "queue 'general': it sheds, but nothing takes over for it",
+        ),
+        ({}, "genral", "fallback_queue: there is no queue 'genral'"),
+        (
+            {"owner": ""},
+            "general",
+            "ends by the chain of 'billing' at queue 'general', which has no owner",
+        ),
+        ({"capacity": 0}, None, "queues.0.capacity: Input should be greater than"),
+    ],
+)
+def test_queues_that_cannot_keep_their_word_are_refused(
+    document: dict[str, Any], queue: dict[str, Any], fallback: str | None, message: str
+) -> None:
+    """Skills of nobody, work shed to nowhere, a last rung that is none."""
+    document["queues"][0] |= queue
+    document["queues"][1]["chain"] = []
+    document["fallback_queue"] = fallback
+    assert message in refused(document)
+
+
+def test_a_queue_may_shed_to_the_fallback_queue(document: dict[str, Any]) -> None:
+    """Who takes over for all takes what is too much, too."""
+    document["queues"][1] |= {"on_overload": "shed", "chain": []}
+    document["fallback_queue"] = "general"
+    policy = Policy.parse(orjson.dumps(document).decode())
+    assert policy.rungs("billing") == ("billing", "general")
+
+
 def test_a_queue_that_nobody_owns_may_stand_where_no_route_leads(
     document: dict[str, Any],
 ) -> None:
@@ -331,17 +376,6 @@ def test_a_review_that_is_due_is_told(policy_of: Callable[..., Policy]) -> None:
     assert check(policy, today=date(2027, 1, 31)) == ()
     assert check(policy, today=date(2027, 2, 1)) == (
         "the review was due on 2027-01-31; ask risk-owner",
-    )
-
-
-def test_hours_in_which_nobody_is_there_are_told(document: dict[str, Any]) -> None:
-    """A chain that leaves a gap within 14 days is named with its first gap."""
-    document["queues"][0]["hours"] = {"opens": "00:00", "closes": "22:00"}
-    document["queues"][1]["hours"] = {"opens": "21:00", "closes": "01:00"}
-    policy = Policy.parse(orjson.dumps(document).decode())
-    (told,) = check(policy, today=date(2026, 11, 24))
-    assert told.startswith(
-        "queue 'general': nobody on its chain is there at 2026-11-24 22:00"
     )
 
 
