@@ -16,7 +16,7 @@ from serving.store.handoffs import commitment_of
 from serving.store.log import SALT_BYTES
 from serving.store.tasks import new_id
 from serving.store.transaction import Reader, Row, Transaction
-from training.monitor.alarm import Alarm
+from training.monitor.alarm import Alarm, Code
 
 # Who clears what has passed by itself, or lost its model: no person may be called so.
 MONITOR = "monitor"
@@ -32,13 +32,18 @@ _CLEAR = """
 UPDATE alarm SET cleared_at = :cleared_at, closing = :closing, audit_seq = :audit_seq
 WHERE alarm_id = :alarm_id
 """
+_CHANGED = "SELECT coalesce(max(audit_seq), -1) AS seq FROM alarm"
 _FIND = "SELECT * FROM alarm WHERE alarm_id = :alarm_id"
 _OPEN = "SELECT * FROM alarm WHERE cleared_at IS NULL ORDER BY raised_at, alarm_id"
 _WITHDRAWING = "SELECT * FROM alarm WHERE withdraws IS NOT NULL ORDER BY raised_at"
+_SAME = """
+SELECT alarm_id FROM alarm
+WHERE cleared_at IS NULL AND model = :model AND code = :code AND segment = :segment
+"""
 _OF_MODEL = "SELECT * FROM alarm WHERE model = :model ORDER BY raised_at, alarm_id"
 _LIST = """
 SELECT * FROM alarm
-WHERE (:open IS NULL OR (cleared_at IS NULL) = :open)
+WHERE (:open IS NULL OR CASE WHEN cleared_at IS NULL THEN 1 ELSE 0 END = :open)
   AND (:since IS NULL OR raised_at >= :since OR cleared_at >= :since)
 ORDER BY cleared_at IS NOT NULL, raised_at DESC, alarm_id
 LIMIT :limit OFFSET :offset
@@ -216,10 +221,22 @@ def clear(
     return over
 
 
+def changed_at(reader: Reader) -> int:
+    """Return the record of the last change of any alarm; -1: there never was one."""
+    row = reader.one(_CHANGED)
+    return -1 if row is None else int(row["seq"])
+
+
 def find(reader: Reader, alarm_id: str) -> Raised | None:
     """Return the alarm `alarm_id`, or None."""
     row = reader.one(_FIND, alarm_id=alarm_id)
     return None if row is None else Raised.of(row)
+
+
+def is_open(reader: Reader, model: str, code: Code, segment: str) -> bool:
+    """Whether such an alarm stands already."""
+    values = {"model": model, "code": str(code), "segment": segment}
+    return reader.one(_SAME, **values) is not None
 
 
 def standing(reader: Reader) -> Iterator[Raised]:

@@ -13,7 +13,9 @@ from serving.policy.audit import rfc3339
 from serving.policy.handoff import Handoff, HandoffStatus
 from serving.policy.inputs import Firing, Settled
 from serving.policy.rules import Priority
+from serving.policy.shed import Shed
 from serving.problems import Problem, ProblemType
+from serving.store import ledger
 from serving.store.transaction import Reader, Row, Transaction
 
 FIND = "SELECT * FROM handoff WHERE handoff_id = :handoff_id"
@@ -54,6 +56,8 @@ def terms(handoff: Handoff, message: str) -> bytes:
         "request": handoff.request,
         "domain": handoff.domain,
         "account": handoff.account,
+        "rungs": handoff.rungs,
+        "shed": None if handoff.shed is None else handoff.shed.to_json(),
         "message": message,
     }
     return orjson.dumps(fixed, option=orjson.OPT_SORT_KEYS)
@@ -161,6 +165,10 @@ def get(reader: Reader, handoff_id: str) -> Handoff:
     Problem
         unknown-handoff, if there is none.
     """
+    return _handoff(_found(reader, handoff_id))
+
+
+def _found(reader: Reader, handoff_id: str) -> Row:
     row = reader.one(FIND, handoff_id=handoff_id)
     if row is None:
         raise Problem(
@@ -169,7 +177,33 @@ def get(reader: Reader, handoff_id: str) -> Handoff:
             "GET /v1/handoffs lists them",
             handoff_id=handoff_id,
         )
-    return _handoff(row)
+    return row
+
+
+def as_of(reader: Reader, handoff_id: str, seq: int) -> Handoff:
+    """Return a handoff as the audit record at `seq` says it stood, without its package.
+
+    Raises
+    ------
+    Problem
+        unknown-handoff, if there is none.
+    """
+    row = _found(reader, handoff_id)
+    said = ledger.record_at(reader, seq)["handoff"]
+    fixed = ("handoff_id", "task_id", "epoch", "queued_at", "body")
+    stood = {**said, "chain": orjson.dumps(said["chain"])}
+    return _handoff({**stood, **{column: row[column] for column in fixed}})
+
+
+def record_of(reader: Reader, handoff_id: str) -> int:
+    """Return the place of the last audit record that speaks of how a handoff stands.
+
+    Raises
+    ------
+    Problem
+        unknown-handoff, if there is none.
+    """
+    return int(_found(reader, handoff_id)["audit_seq"])
 
 
 def listed(
@@ -203,13 +237,18 @@ def commitment_of(salt: bytes, body: bytes) -> str:
 
 def _handoff(row: Row) -> Handoff:
     fixed = orjson.loads(row["body"])
+    chain, shed = tuple(orjson.loads(row["chain"])), fixed.get("shed")
+    # A handoff of before there were rungs in its terms knows what is left of them.
+    rungs = fixed.get("rungs") or (row["queue"], *chain)
     return Handoff(
         handoff_id=row["handoff_id"],
         task_id=row["task_id"],
         epoch=row["epoch"],
         queue=row["queue"],
         status=HandoffStatus(row["status"]),
-        chain=tuple(orjson.loads(row["chain"])),
+        chain=chain,
+        rungs=tuple(rungs),
+        shed=None if shed is None else Shed.from_json(shed),
         queued_at=datetime.fromisoformat(row["queued_at"]),
         acknowledge_by=datetime.fromisoformat(row["acknowledge_by"]),
         resolve_by=datetime.fromisoformat(row["resolve_by"]),

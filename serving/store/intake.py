@@ -11,6 +11,7 @@ import orjson
 
 from features.events import AgentEvent, ContractError, parse
 from serving.problems import Problem, ProblemType
+from serving.store import tasks
 from serving.store.transaction import Reader
 
 KNOWN = """
@@ -131,22 +132,27 @@ def sort(reader: Reader, task_id: str, lines: Iterable[Line]) -> Sorted:
         event_id = line.event.event_id
         stored = reader.one(KNOWN, task_id=task_id, event_id=event_id)
         if stored is not None:
-            _check_same(event_id, stored["digest"], line.digest)
+            _check_same(reader, line, stored["digest"])
             answered_by = max(answered_by or 0, stored["audit_seq"])
         elif event_id in new:
-            _check_same(event_id, new[event_id].digest, line.digest)
+            _check_same(reader, line, new[event_id].digest)
         else:
             new[event_id] = line
     return Sorted(tuple(new.values()), answered_by)
 
 
-def _check_same(event_id: str, stored: str, sent: str) -> None:
-    if stored != sent:
-        raise Problem(
-            ProblemType.EVENT_CONFLICT,
-            f"event {event_id!r} was kept with SHA-256 {stored}, this one has {sent}; "
-            "an event never changes: send what is new under an id of its own",
-            event_id=event_id,
-            stored_sha256=stored,
-            sent_sha256=sent,
-        )
+def _check_same(reader: Reader, line: Line, stored: str) -> None:
+    sent, event = line.digest, line.event
+    if stored == sent:
+        return
+    task = tasks.find(reader, event.task_id)
+    raise Problem(
+        ProblemType.EVENT_CONFLICT,
+        f"event {event.event_id!r} was kept with SHA-256 {stored}, this one has "
+        f"{sent}; an event never changes: send what is new under an id of its own",
+        event_id=event.event_id,
+        stored_sha256=stored,
+        sent_sha256=sent,
+        owner=None if task is None else task.owner,
+        epoch=None if task is None else task.epoch,
+    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+
+import orjson
 
 from serving.policy import audit
 from serving.policy.audit import AuditType
@@ -16,6 +19,7 @@ RECORDS = """
 SELECT seq, body, leaf FROM audit_event
 WHERE seq >= :start AND seq < :start + :limit ORDER BY seq
 """
+_RECORD = "SELECT body FROM audit_event WHERE seq = :seq"
 _ADD_EVENT = "INSERT INTO audit_event (seq, body, leaf) VALUES (:seq, :body, :leaf)"
 _ADD_NODE = "INSERT INTO audit_node (level, idx, hash) VALUES (:level, :idx, :hash)"
 
@@ -34,6 +38,41 @@ def root(reader: Reader) -> tuple[int, bytes]:
     """Return size and root: a checkpoint to note elsewhere and compare with later."""
     now = size(reader)
     return now, audit.root(now, lambda level, index: _node(reader, level, index))
+
+
+def last_at(reader: Reader) -> datetime | None:
+    """Return when the last record was written; None if there is none."""
+    row = reader.one(RECORDS, start=max(0, size(reader) - 1), limit=1)
+    if row is None:
+        return None
+    return datetime.fromisoformat(orjson.loads(bytes(row["body"]))["at"])
+
+
+def root_at(reader: Reader, size: int) -> bytes:
+    """Return the root of the first `size` records, as it was when there were so many.
+
+    Raises
+    ------
+    BrokenLogError
+        If the log does not have so many.
+    """
+    return audit.root(size, lambda level, index: _node(reader, level, index))
+
+
+def record_at(reader: Reader, seq: int) -> Mapping[str, Any]:
+    """Return the record at place `seq`.
+
+    Raises
+    ------
+    BrokenLogError
+        If there is none.
+    """
+    row = reader.one(_RECORD, seq=seq)
+    if row is None:
+        msg = f"expected record {seq} of the audit log, found none"
+        raise BrokenLogError(msg)
+    found: Mapping[str, Any] = orjson.loads(bytes(row["body"]))
+    return found
 
 
 def append(tx: Transaction, kind: AuditType, at: datetime, **fields: Any) -> int:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Self
 
 import orjson
@@ -14,9 +13,11 @@ import orjson
 from features.events import AgentEvent, EventKind
 from features.history import head_of
 from serving.policy import audit
+from serving.store import attachments
 from serving.store.intake import Line
-from serving.store.sqlite import read_only
+from serving.store.opening import reading
 from serving.store.transaction import Reader, Row, Transaction
+from serving.where import Where
 
 SALT_BYTES = 32
 _FACTS = (
@@ -88,6 +89,7 @@ class Entry:
         self, tx: Transaction, *, audit_seq: int, decision_id: str | None = None
     ) -> None:
         """Append the lines, under the audit record `audit_seq`."""
+        attachments.use(tx, self.task_id, self.first, self.lines)
         tx.many(
             _ADD,
             (
@@ -151,15 +153,15 @@ def stored_event(row: Row) -> AgentEvent:
     )
 
 
-def read_log(path: Path) -> Iterator[AgentEvent]:
-    """Yield every event of the store at `path`: task by task, each in log order.
+def read_log(where: Where) -> Iterator[AgentEvent]:
+    """Yield every event of the store at `where`: task by task, each in log order.
 
     Raises
     ------
     StoreError
-        If there is no store at `path`.
+        If there is no store there.
     """
-    with read_only(path) as reader:
+    with reading(where) as reader:
         for row in reader.all(EVERYTHING):
             yield stored_event(row)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -29,29 +29,20 @@ from training.monitor.outcome import TaskOutcome
 # The condition of the index `event_labels`, word for word: then it is used.
 LABELLING = "kind IN ('audit_verdict', 'complaint', 'reopened', 'resolved', 'verdict')"
 _SAID = f"SELECT task_id, body FROM event WHERE {LABELLING} ORDER BY task_id, seq"  # noqa: S608
-# SQLite gives the columns beside one max() from the row that has it: the body of no
-# other decision is loaded.
-_LAST = """
-SELECT last.task_id AS task_id, last.body AS body, task.facts AS facts,
-  json_extract(CAST(audit_event.body AS TEXT), '$.at') AS at
+# The last decision of each task, and the record that says when it was made.
+LAST = """
+SELECT decision.task_id AS task_id, decision.body AS body, task.facts AS facts,
+  audit_event.body AS record
 FROM (
-  SELECT task_id, body, max(audit_seq) AS seq FROM decision GROUP BY task_id
+  SELECT task_id, max(audit_seq) AS seq FROM decision GROUP BY task_id
 ) AS last
+JOIN decision ON decision.task_id = last.task_id AND decision.audit_seq = last.seq
 JOIN task ON task.task_id = last.task_id
 JOIN audit_event ON audit_event.seq = last.seq
-WHERE (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
 ORDER BY last.task_id
 """
-_HIGHEST = """
-SELECT task_id, max(json_extract(CAST(body AS TEXT), '$.inputs.risk')) AS risk
-FROM decision GROUP BY task_id
-"""
-# What each task was first handed over for.
-_HANDED = """
-SELECT task_id, min(epoch) AS epoch,
-  json_extract(CAST(body AS TEXT), '$.firings[0].trigger') AS first
-FROM handoff GROUP BY task_id
-"""
+_DECISIONS = "SELECT task_id, body FROM decision"
+_HANDOFFS = "SELECT task_id, body FROM handoff ORDER BY task_id, epoch DESC"
 
 
 def outcomes(
@@ -71,12 +62,25 @@ def outcomes(
         Only tasks whose last decision was made in ``[since, until)``; timezone-aware.
         Their labels are those of now, also where they came later.
     """
-    window = {
-        "since": None if since is None else rfc3339(since),
-        "until": None if until is None else rfc3339(until),
-    }
     known = _Known.read(reader)
-    return [known.outcome(row) for row in reader.all(_LAST, **window)]
+    last = last_decisions(reader, since=since, until=until)
+    return [known.outcome(row, at) for row, at in last]
+
+
+def last_decisions(
+    reader: Reader, *, since: datetime | None, until: datetime | None
+) -> Iterator[tuple[Row, str]]:
+    """Yield the last decision of each task, by task id, and when it was made.
+
+    Only those made in ``[since, until)``. A row has `task_id`, `facts`, and `body` of
+    the decision; the time is as the log writes it.
+    """
+    first = "" if since is None else rfc3339(since)
+    end = None if until is None else rfc3339(until)
+    for row in reader.all(LAST):
+        at = str(orjson.loads(row["record"])["at"])
+        if first <= at and (end is None or at < end):
+            yield row, at
 
 
 def statements(reader: Reader) -> dict[str, list[Statement]]:
@@ -99,20 +103,21 @@ class _Known:
 
     @classmethod
     def read(cls, reader: Reader) -> _Known:
-        return cls(
-            said=statements(reader),
-            highest={row["task_id"]: row["risk"] for row in reader.all(_HIGHEST)},
-            handed={row["task_id"]: row["first"] for row in reader.all(_HANDED)},
-        )
+        # What each task was first handed over for: its first handoff comes last.
+        handed = {
+            row["task_id"]: _first(orjson.loads(row["body"])) or None
+            for row in reader.all(_HANDOFFS)
+        }
+        return cls(said=statements(reader), highest=_highest(reader), handed=handed)
 
-    def outcome(self, row: Row) -> TaskOutcome:
+    def outcome(self, row: Row, at: str) -> TaskOutcome:
         task_id, said = row["task_id"], self.said.get(row["task_id"], [])
         decision, facts = orjson.loads(row["body"]), orjson.loads(row["facts"])
         is_handed = task_id in self.handed
         return TaskOutcome(
             task_id=task_id,
             group=group_of(task_id, facts),
-            at=datetime.fromisoformat(row["at"]).timestamp(),
+            at=datetime.fromisoformat(at).timestamp(),
             escalated=is_handed,
             risk=_number(self.highest.get(task_id)),
             trigger=(self.handed[task_id] if is_handed else _first(decision)) or "",
@@ -123,13 +128,24 @@ class _Known:
         )
 
 
+def _highest(reader: Reader) -> dict[str, float | None]:
+    """Return the highest risk of each task; None where no model ever gave one."""
+    found: dict[str, float | None] = {}
+    for row in reader.all(_DECISIONS):
+        risk = orjson.loads(row["body"])["inputs"]["risk"]
+        before = found.setdefault(row["task_id"], risk)
+        if risk is not None and (before is None or risk > before):
+            found[row["task_id"]] = risk
+    return found
+
+
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _first(decision: Mapping[str, Any]) -> str:
-    """Return what fired first though nothing was handed over, as in shadow mode."""
-    firings = decision["firings"]
+def _first(body: Mapping[str, Any]) -> str:
+    """Return what fired first, of a handoff or of a decision in shadow mode."""
+    firings = body["firings"]
     return str(firings[0]["trigger"]) if firings else ""
 
 

@@ -19,12 +19,14 @@ import orjson
 from serving.policy import audit
 from serving.policy.audit import AuditType
 from serving.safely import Failure, attempt
-from serving.store import ledger, log
+from serving.store import ledger, log, verify_attachments
+from serving.store.files import Files
 from serving.store.findings import Findings, Report
 from serving.store.handoffs import commitment_of
-from serving.store.sqlite import read_only
+from serving.store.opening import reading
 from serving.store.transaction import Reader, Row
 from serving.store.verify_rows import Expected, check_rows
+from serving.where import Where
 
 __all__ = ["Report", "verify_store"]
 
@@ -34,26 +36,35 @@ DECISIONS = "SELECT * FROM decision ORDER BY audit_seq, position"
 NODES = "SELECT count(*) AS n FROM audit_node"
 
 
-def verify_store(path: Path, *, expect: tuple[int, str] | None = None) -> Report:
-    """Return what is wrong with the store at `path`; it is only read.
+def verify_store(
+    where: Where,
+    *,
+    expect: tuple[int, str] | None = None,
+    attachments: Path | None = None,
+) -> Report:
+    """Return what is wrong with the store at `where`; it is only read.
 
     Parameters
     ----------
-    path : Path
-        The SQLite file.
+    where : Path or PostgresAddress
+        The SQLite file, or the database.
     expect : tuple of (int, str), optional
         Size and root (hex) noted earlier: shows a log that was cut or rewritten since.
+    attachments : Path, optional
+        Directory of the files that events name: their bytes are read as well.
 
     Raises
     ------
     StoreError
-        If there is no store at `path`, or it is too broken to be read.
+        If there is no store there, or it is too broken to be read.
     """
     findings = Findings()
-    with read_only(path) as reader:
+    with reading(where) as reader:
         walk = _Walk(reader, findings, expect)
         walk.go()
         check_rows(reader, walk.expected, findings.add)
+        if attachments is not None:
+            verify_attachments.check_files(reader, Files(attachments), findings.add)
     return Report(
         size=walk.size,
         root=walk.root().hex(),

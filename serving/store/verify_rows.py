@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,9 +14,25 @@ from features.events import EventKind
 from serving.policy.audit import AuditType
 from serving.policy.rules import Priority
 from serving.safely import Failure, attempt
-from serving.store import alarms, handoffs, log
+from serving.store import (
+    alarms,
+    handoffs,
+    log,
+    verify_actions,
+    verify_announcements,
+    verify_attachments,
+    verify_notices,
+    verify_outbox,
+    verify_ratings,
+    verify_timers,
+    verify_violations,
+)
 from serving.store.handoffs import commitment_of
 from serving.store.transaction import Reader, Row
+from serving.store.verify_actions import Authorized
+from serving.store.verify_notices import Notices
+from serving.store.verify_outbox import Letters
+from serving.store.verify_timers import Deadlines
 
 _TASKS = "SELECT * FROM task ORDER BY task_id"
 _SPEAKING = """
@@ -24,12 +40,12 @@ SELECT task_id, body FROM event WHERE kind IN (:started, :said) ORDER BY task_id
 """
 _HANDOFFS = "SELECT * FROM handoff"
 _PACKAGES = "SELECT * FROM package"
-_TIMERS = "SELECT * FROM timer"
-_OUTBOX = "SELECT * FROM outbox"
-_RATINGS = "SELECT * FROM rating"
 _HISTORY = "SELECT * FROM handoff_history"
 _ANSWERS = "SELECT audit_seq FROM answer"
 _ALARMS = "SELECT * FROM alarm"
+
+# What records of version 2 did not say of a handoff, as it was then.
+_SINCE_3 = {"climbs": 0, "lease_until": None}
 
 Record = Mapping[str, Any]
 Note = Callable[[str], None]
@@ -54,6 +70,18 @@ class Expected:
         Places of the records behind which a call was answered.
     alarms : dict
         Record by alarm: the last.
+    broken : dict
+        Record by task and epoch: an announced handover that was not recorded.
+    deadlines : Deadlines
+        The last word on each.
+    notices : Notices
+        The message of each handover, and when it was shown.
+    letters : Letters
+        What channels were to be told, and what became of it.
+    authorized : Authorized
+        What agents were allowed to do.
+    violations : dict
+        Record of acts after a handover, by its place.
     """
 
     tasks: dict[str, Record] = field(default_factory=dict)
@@ -63,6 +91,12 @@ class Expected:
     speaks_of: dict[int, Record] = field(default_factory=dict)
     answered: set[int] = field(default_factory=set)
     alarms: dict[str, Record] = field(default_factory=dict)
+    broken: dict[tuple[str, int], Record] = field(default_factory=dict)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    notices: Notices = field(default_factory=Notices)
+    letters: Letters = field(default_factory=Letters)
+    authorized: Authorized = field(default_factory=Authorized)
+    violations: dict[int, Record] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
         """Take in the next record of the log."""
@@ -71,8 +105,12 @@ class Expected:
         if "handoff" in record:
             self.handoffs[record["handoff"]["id"]] = record
             self.speaks_of[record["seq"]] = record
+            self.deadlines.take(record)
         if record["type"] == AuditType.HANDOFF_OPENED:
             self.opened[record["handoff"]["id"]] = record
+        self._take_acts(record)
+        self.letters.take(record)
+        self.notices.take(record)
         if "rating" in record:
             rating = record["rating"]
             self.ratings[rating["handoff"], rating["by"]] = record
@@ -81,6 +119,15 @@ class Expected:
             self.alarms[record["alarm"]["id"]] = record
         if record["type"] in _ANSWERED:
             self.answered.add(record["seq"])
+
+    def _take_acts(self, record: Record) -> None:
+        """Take in what the next record says of acts and words of an agent."""
+        if "action" in record:
+            self.authorized.take(record, self.tasks.get(record["task"]))
+        if "violations" in record:
+            self.violations[record["seq"]] = record
+        if record["type"] == AuditType.HANDOVER_NOT_RECORDED:
+            self.broken[record["task"], record["epoch"]] = record
 
 
 def check_rows(reader: Reader, expected: Expected, note: Note) -> None:
@@ -144,7 +191,8 @@ def _check_handoffs(reader: Reader, expected: Expected, note: Note) -> None:
             note(f"handoff {handoff_id!r} is in its table and not in the log")
             continue
         standing = {"id": handoff_id, **handoffs.standing_of(row)}
-        if (standing, row["audit_seq"]) != (last["handoff"], last["seq"]):
+        said = _SINCE_3 | last["handoff"]
+        if (standing, row["audit_seq"]) != (said, last["seq"]):
             note(f"handoff {handoff_id!r} is not as the log last says")
         if _terms(row) != _terms_said(opened):
             note(f"handoff {handoff_id!r} has other terms than it was opened with")
@@ -189,51 +237,11 @@ def _check_packages(reader: Reader, expected: Expected, note: Note) -> None:
         note(says)
 
 
-def _check_duties(reader: Reader, expected: Expected, note: Note) -> None:
-    """Check deadlines and outbox rows: all there, under records of their handoff."""
-    duties = {
-        (handoff_id, duty)
-        for handoff_id, opened in expected.opened.items()
-        for duty in ("acknowledge", "resolve", *opened["outbox"])
-    }
-    seen = set()
-    for row, duty in _duties(reader):
-        handoff_id = row["handoff_id"]
-        seen.add((handoff_id, duty))
-        if not _speaks(expected, row):
-            note(f"{duty!r} of handoff {handoff_id!r} points at a record of another")
-    for handoff_id, duty in sorted(duties ^ seen):
-        note(f"{duty!r} of handoff {handoff_id!r} is in the log or its table alone")
-    for row in reader.all(_TIMERS):
-        last = expected.handoffs.get(row["handoff_id"], {"handoff": {}})
-        if row["due_at"] != last["handoff"].get(f"{row['kind']}_by"):
-            note(f"a deadline of handoff {row['handoff_id']!r} is not as the log says")
-
-
-def _duties(reader: Reader) -> Iterator[tuple[Row, str]]:
-    yield from ((row, row["kind"]) for row in reader.all(_TIMERS))
-    yield from ((row, row["target"]) for row in reader.all(_OUTBOX))
-
-
 def _speaks(expected: Expected, row: Row) -> bool:
     """Whether the record that `row` points at is about its handoff."""
     record = expected.speaks_of.get(row["audit_seq"], {})
     about = record.get("handoff", {}).get("id"), record.get("rating", {}).get("handoff")
     return row["handoff_id"] in about
-
-
-def _check_ratings(reader: Reader, expected: Expected, note: Note) -> None:
-    seen = set()
-    for row in reader.all(_RATINGS):
-        key = row["handoff_id"], row["by"]
-        seen.add(key)
-        said = expected.ratings.get(key, {})
-        stored = (bool(row["sufficient"]), row["at"], row["audit_seq"])
-        rating = said.get("rating", {}).get("sufficient")
-        if stored != (rating, said.get("at"), said.get("seq")):
-            note(f"the rating of handoff {key[0]!r} by {key[1]!r} is not in the log")
-    for says in _missing("the rating", expected.ratings, seen):
-        note(says)
 
 
 def _check_history(reader: Reader, expected: Expected, note: Note) -> None:
@@ -273,9 +281,29 @@ _CHECKS: Mapping[str, Callable[[Reader, Expected, Note], None]] = {
     "tasks": _check_tasks,
     "handoffs": _check_handoffs,
     "packages": _check_packages,
-    "deadlines and outbox": _check_duties,
-    "ratings": _check_ratings,
+    "deadlines": lambda reader, expected, note: verify_timers.check(
+        reader, expected.deadlines, note
+    ),
+    "outbox": lambda reader, expected, note: verify_outbox.check(
+        reader, expected.letters, note
+    ),
+    "notices": lambda reader, expected, note: verify_notices.check(
+        reader, expected.notices, note
+    ),
+    "ratings": lambda reader, expected, note: verify_ratings.check(
+        reader, expected.ratings, note
+    ),
+    "attachments": lambda reader, _, note: verify_attachments.check(reader, note),
     "histories": _check_history,
     "answers": _check_answers,
     "alarms": _check_alarms,
+    "actions": lambda reader, expected, note: verify_actions.check(
+        reader, expected.authorized, note
+    ),
+    "violations": lambda reader, expected, note: verify_violations.check(
+        reader, expected.violations, note
+    ),
+    "announcements": lambda reader, expected, note: verify_announcements.check(
+        reader, expected.broken, note
+    ),
 }
