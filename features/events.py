@@ -30,6 +30,8 @@ class EventKind(StrEnum):
     ARTIFACT = "artifact"
     USAGE = "usage"
     HISTORY = "history"
+    PERSON_MESSAGE = "person_message"
+    PACKAGE_RATING = "package_rating"
     HANDOFF = "handoff"
     CLAIMED = "claimed"
     RETURNED = "returned"
@@ -43,6 +45,10 @@ class EventKind(StrEnum):
 
 OUTCOME_KINDS = frozenset(
     {
+        # Words of whoever took over: no signal of how the agent does.
+        EventKind.PERSON_MESSAGE,
+        # What they say of the package: a label of our packer, not of the task.
+        EventKind.PACKAGE_RATING,
         EventKind.HANDOFF,
         EventKind.CLAIMED,
         EventKind.RETURNED,
@@ -183,6 +189,7 @@ _CHANCE = _Check("a number in (0, 1]", lambda v: _is_number(v) and 0 < v <= 1)
 _AMOUNT = _Check("a number >= 0", lambda v: _is_number(v) and v >= 0)
 _NUMBER = _Check("a number", _is_number)
 _OBJECTS = _Check("a list of objects", _is_list_of(dict))
+_NAMES = _Check("a list of strings", _is_list_of(str))
 _ANY = _Check("any JSON value", lambda _: True)
 _INTERPRETATIONS = _Check(
     "a whole number >= 0 or a list",
@@ -220,6 +227,14 @@ _FIELDS: dict[str, dict[str, _Check]] = {
         "confidence.value": _UNIT,
         "confidence.source": _one_of("logprob", "verbalized", "self_critique"),
         "interpretations": _INTERPRETATIONS,
+    },
+    EventKind.PERSON_MESSAGE: _MESSAGE | {"by": _ID, "handoff_id": _ID},
+    EventKind.PACKAGE_RATING: {
+        "by": _ID,
+        "handoff_id": _ID,
+        "sufficient": _BOOL,
+        "missing": _NAMES,
+        "note": _TEXT,
     },
     EventKind.PLAN: {"text": _TEXT},
     EventKind.TOOL_CALL: {
@@ -327,16 +342,29 @@ def _check_body(kind: str, event_id: str, body: Mapping[str, Any]) -> None:
             )
 
 
+# Levels that a value may have to be written at all, and those kept for what is around.
+_DEEPEST, _AROUND = 254, 54
+
+
+def _wrapped(value: Any) -> Any:
+    for _ in range(_AROUND):
+        value = [value]
+    return value
+
+
 def _check_wire_form(event_id: str, line: Mapping[str, Any]) -> None:
     """Raise unless `line` can be written back: what lands is stored and hashed."""
     try:
-        orjson.dumps(line)
+        written = orjson.dumps(line)
+        if written.count(b"[") + written.count(b"{") > _DEEPEST - _AROUND:
+            # Packages, answers and envelopes of other systems are written around it.
+            orjson.dumps(_wrapped(line))
     except TypeError as error:
         raise ContractError(
             event_id=event_id,
             field="event",
             expected="JSON with text in UTF-8, whole numbers of 64 bits and at most "
-            "254 levels",
+            f"{_DEEPEST - _AROUND} levels",
             found=str(error),
         ) from error
 

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from features.events import AgentEvent
-from serving.engine import scoring, views
+from serving.engine import loads, scoring, views
+from serving.engine.actions import Actions
+from serving.engine.agents import Agents
 from serving.engine.alarming import Monitors
+from serving.engine.attachments import Attachments
+from serving.engine.auditor import Auditor
 from serving.engine.calls import Answer, Calls, Clock, check_from_agent, check_outcome
 from serving.engine.checks import check, is_amount
 from serving.engine.deciding import Judge
+from serving.engine.delivery import Deliveries
+from serving.engine.duties import Duties
+from serving.engine.live import Live
 from serving.engine.memory import Waiting
 from serving.engine.models import ModelSource
 from serving.engine.oversight import Oversight
 from serving.engine.ownership import NEEDED, Ownership
+from serving.engine.rating import Rating
 from serving.engine.reviewing import Desk
 from serving.engine.steps import Steps, begin
 from serving.engine.watch import MATURES
 from serving.engine.ways import Ways
 from serving.policy.rules import Policy
+from serving.policy.tokens import LONGEST
 from serving.problems import Problem, ProblemType
-from serving.store import log
+from serving.store import log, violations
 from serving.store.intake import Batch
 from serving.store.transaction import Store
 
@@ -50,6 +61,10 @@ class Engine:
         Key of the audit draw. Whoever has it knows which tasks will be audited.
     matures : timedelta
         How long the labels of a task are waited for before monitors count it.
+    token_lasts : timedelta
+        For how long an action token holds.
+    attachments : Path, optional
+        Directory of the files that events name; None: none are kept.
 
     Attributes
     ----------
@@ -66,6 +81,8 @@ class Engine:
         secret: bytes,
         *,
         matures: timedelta = MATURES,
+        token_lasts: timedelta = LONGEST,
+        attachments: Path | None = None,
     ) -> None:
         self.policy = policy
         self._model = model
@@ -89,17 +106,34 @@ class Engine:
         self._people = Ownership(policy, waiting, clock)
         desk = Desk(policy.audit, self._steps, clock, secret)
         self.oversight = Oversight(desk, ways)
+        self.actions = Actions(ways, lasts=token_lasts)
+        self.agents = Agents(ways)
+        self.live = Live(ways)
+        self.deliveries = Deliveries(ways)
+        self.attachments = Attachments(ways, attachments)
+        self.duties = Duties(ways)
+        self.auditor = Auditor(ways)
         self._do(lambda tx: begin(tx, self._steps, clock()))
         self.monitors.begin()
 
     # --- agents, users, systems of record ------------------------------------
 
     def observe(
-        self, task_id: str, events: Sequence[Any], *, epoch: int | None = None
+        self,
+        task_id: str,
+        events: Sequence[Any],
+        *,
+        epoch: int | None = None,
+        hears: bool = True,
     ) -> Answer:
         """Append `events` to a task, in their order, and decide whether to go on.
 
         The same events again get the same answer and change nothing.
+
+        Parameters
+        ----------
+        hears : bool
+            Whether the agent itself hears the answer, and so knows when to stop.
 
         Raises
         ------
@@ -111,7 +145,8 @@ class Engine:
         check(bool(task_id), "task_id", "a non-empty string", task_id)
         check(len(events) > 0, "events", "at least one event", "none")
         batch = Batch.read(events, task_id=task_id, check=check_from_agent)
-        return self._do(lambda tx: self._calls.observe(tx, task_id, batch, epoch))
+        observe = partial(self._calls.observe, hears=hears)
+        return self._do(lambda tx: observe(tx, task_id, batch, epoch))
 
     def escalate(
         self, task_id: str, *, by: str, reason: str, epoch: int | None = None
@@ -175,6 +210,16 @@ class Engine:
         """
         return self._do(lambda tx: self._people.claim(tx, handoff_id, by=by))
 
+    def renew(self, handoff_id: str, *, by: str) -> Answer:
+        """Have the claim of `by` last for another lease.
+
+        Raises
+        ------
+        Problem
+            unknown-handoff, not-a-member, already-claimed, illegal-transition.
+        """
+        return self._do(lambda tx: self._people.renew(tx, handoff_id, by=by))
+
     def release(self, handoff_id: str, *, by: str) -> Answer:
         """Put a claimed handoff back into its queue.
 
@@ -225,20 +270,23 @@ class Engine:
         )
 
     def rate(
-        self, handoff_id: str, *, by: str, sufficient: bool, missing: Sequence[str] = ()
+        self,
+        handoff_id: str,
+        *,
+        by: str,
+        sufficient: bool,
+        missing: Sequence[str] = (),
+        note: str = "",
     ) -> Answer:
-        """Keep whether the package was enough for `by`, and what it lacked.
+        """Keep whether the package was enough for `by`, and which parts it lacked.
 
         Raises
         ------
         Problem
-            unknown-handoff, not-a-member.
+            unknown-handoff, not-a-member, malformed-request.
         """
-        return self._do(
-            lambda tx: self._people.rate(
-                tx, handoff_id, by=by, sufficient=sufficient, missing=missing
-            )
-        )
+        said = Rating.of(by=by, sufficient=sufficient, missing=missing, note=note)
+        return self._do(lambda tx: self._people.rate(tx, handoff_id, said))
 
     # --- reading -------------------------------------------------------------
 
@@ -258,12 +306,12 @@ class Engine:
         Problem
             unknown-task.
         """
-        return self._read(lambda reader: views.task(reader, task_id))
+        return self.live.task(task_id)
 
     def queues(self) -> Answer:
         """Return every queue with its load."""
         at = self._clock()
-        return self._read(lambda reader: views.queues(reader, self.policy, at))
+        return self._read(lambda reader: loads.queues(reader, self.policy, at))
 
     def handoffs(
         self,
@@ -279,6 +327,7 @@ class Engine:
         Problem
             no-such-queue, malformed-request.
         """
+        at = self._clock()
         return self._read(
             lambda reader: views.listed(
                 reader,
@@ -287,6 +336,7 @@ class Engine:
                 status=status,
                 limit=limit,
                 offset=offset,
+                at=at,
             )
         )
 
@@ -298,7 +348,22 @@ class Engine:
         Problem
             unknown-handoff.
         """
-        return self._read(lambda reader: views.handoff(reader, handoff_id))
+        at = self._clock()
+        return self._read(lambda reader: views.handoff(reader, handoff_id, at))
+
+    def package(self, handoff_id: str) -> views.StoredPackage:
+        """Return the package of a handoff as it is stored, byte for byte.
+
+        Raises
+        ------
+        Problem
+            unknown-handoff.
+        """
+        return self._read(lambda reader: views.package(reader, handoff_id))
+
+    def acts_after_handover(self) -> int:
+        """Return how often agents acted after they had lost their task."""
+        return self._read(violations.acts)
 
     def audit_records(self, start: int = 0, limit: int = 100) -> Answer:
         """Return audit records from place `start` on, and the root over all.
@@ -312,8 +377,19 @@ class Engine:
 
     def health(self) -> Answer:
         """Return what works: store, model, policy."""
-        _, model = self._judge.model()
-        problem = self._model.problem
+        _, model = self._judge.model(self._clock())
+        problem, withdrawn = self._model.problem, self.monitors.withdrawn()
         return self._read(
-            lambda reader: views.health(reader, self.policy, model, problem)
+            lambda reader: views.health(reader, self.policy, model, problem, withdrawn)
         )
+
+    def ready(self) -> Answer:
+        """Return the same once it is known that what is decided can be kept.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be written.
+        """
+        self.ways.writing.check(self._do)
+        return self.health()

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from serving.engine import keys
 from serving.engine.checks import check
+from serving.engine.keys import Replay
 from serving.engine.models import ModelSource
 from serving.engine.watch import MATURES, Watcher
 from serving.engine.withdrawals import Withdrawals
@@ -73,13 +75,15 @@ class Monitors:
     def begin(self) -> None:
         """Take from the store which certificates do not hold."""
         with self._store.reading() as reader:
-            self._withdrawals.read(reader)
+            self._withdrawals.refresh(reader)
 
     def withdrawn(self) -> frozenset[str]:
         """Return the segments whose certificate is withdrawn now; "" is all tasks."""
         bundle = attempt(self._model.current)
         if bundle is None or isinstance(bundle, Failure):
             return frozenset()
+        with self._store.reading() as reader:
+            self._withdrawals.refresh(reader)
         return self._withdrawals.of(bundle.digest)
 
     def listed(
@@ -118,9 +122,11 @@ class Monitors:
         check(bool(by.strip()), "by", "who clears it", by)
         check(bool(why.strip()), "why", "why it is over", why)
         held, at = self._withdrawals, self._clock()
-        return self._store.submit(
-            lambda tx: clear(tx, held, alarm_id, at, by=by, why=why)
-        ).result()
+        work = keys.once(lambda tx: clear(tx, held, alarm_id, at, by=by, why=why), at)
+        cleared = self._store.submit(work).result()
+        if isinstance(cleared, Problem | Replay):
+            raise cleared
+        return cleared
 
     def standing(self) -> list[alarms.Raised]:
         """Return the alarms that are open."""

@@ -7,16 +7,18 @@ same (the good events of a batch, what a user said after the handover); it raise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 from features.events import OUTCOME_KINDS, AgentEvent, ContractError, EventKind
-from serving.engine import replies
+from serving.engine import aftermath, batches, fencing, replies
+from serving.engine.aftermath import Late
+from serving.engine.noticing import Telling, telling
 from serving.engine.steps import Steps
-from serving.policy import trigger
-from serving.problems import Problem, ProblemType
-from serving.store import handoffs, intake, tasks
+from serving.policy import acts, trigger
+from serving.problems import Problem
+from serving.store import agent_leases, handoffs, intake, tasks
 from serving.store.intake import Batch, Line, Sorted
 from serving.store.tasks import OwnerKind, Task
 from serving.store.transaction import Reader, Transaction
@@ -26,7 +28,14 @@ Answer = dict[str, Any]
 
 # Written by this service, when ownership changes; nobody else may say it has.
 _OURS = frozenset(
-    {EventKind.HANDOFF, EventKind.CLAIMED, EventKind.RETURNED, EventKind.RESOLVED}
+    {
+        EventKind.PERSON_MESSAGE,
+        EventKind.PACKAGE_RATING,
+        EventKind.HANDOFF,
+        EventKind.CLAIMED,
+        EventKind.RETURNED,
+        EventKind.RESOLVED,
+    }
 )
 # Judgements of the agent's work: an agent that could write them would label itself.
 _VERDICTS = frozenset({EventKind.VERDICT, EventKind.AUDIT_VERDICT})
@@ -89,12 +98,23 @@ class Calls:
         self._clock = clock
 
     def observe(
-        self, tx: Transaction, task_id: str, batch: Batch, epoch: int | None
+        self,
+        tx: Transaction,
+        task_id: str,
+        batch: Batch,
+        epoch: int | None,
+        *,
+        hears: bool = True,
     ) -> Answer | Problem:
         """Append the events of `batch` to a task, and decide.
 
         An agent that names no epoch is taken to know the present one. Outcomes alone
         are kept without a decision: they never feed a signal.
+
+        Parameters
+        ----------
+        hears : bool
+            Whether the agent itself hears the answer.
 
         Raises
         ------
@@ -104,15 +124,16 @@ class Calls:
         task = tasks.find(tx, task_id)
         seen = intake.sort(tx, task_id, batch.lines)
         if not batch.lines:
-            answer = _nothing(task, task_id)
+            answer = batches.nothing(task, task_id)
         elif not seen.new:
             answer = replies.answered(tx, seen.answered_by or 0)
         elif task is not None and not task.may_act(epoch):
-            return self._after_handover(tx, task, batch, seen, epoch)
+            late = Late(task=task, epoch=epoch, hears=hears, at=self._clock())
+            return self._after_handover(tx, late, batch, seen)
         else:
             _check_first(task, task_id, epoch)
             answer = self._appended(tx, task, task_id, batch, seen)
-        return _with_refused(answer, batch)
+        return batches.with_refused(answer, batch)
 
     def _appended(
         self,
@@ -122,25 +143,22 @@ class Calls:
         batch: Batch,
         seen: Sorted,
     ) -> Answer:
-        told = all(line.event.is_outcome for line in seen.new)
+        at, told = self._clock(), all(line.event.is_outcome for line in seen.new)
         append = self._steps.keep if told else self._steps.take
-        return append(
-            tx, task, task_id, seen.new, at=self._clock(), accepted=batch.event_ids
-        )
+        answer = append(tx, task, task_id, seen.new, at=at, accepted=batch.event_ids)
+        _note_lease(tx, task_id, seen.new, at)
+        return answer
 
     def _after_handover(
-        self,
-        tx: Transaction,
-        task: Task,
-        batch: Batch,
-        seen: Sorted,
-        epoch: int | None,
+        self, tx: Transaction, late: Late, batch: Batch, seen: Sorted
     ) -> Answer | Problem:
         """Keep what the human must see; refuse what the agent did without the task.
 
         The user does not know of the handover and goes on talking: that reaches
-        whoever has the task now, under any epoch. The agent's own events do not.
+        whoever has the task now, under any epoch. The agent's own events do not; that
+        they came is kept beside the log.
         """
+        task = late.task
         heard = [line for line in seen.new if _is_for_the_owner(task, line)]
         kept = tuple(line.event.event_id for line in heard)
         answer = replies.undecided(task, ())
@@ -149,8 +167,19 @@ class Calls:
                 tx, task, task.task_id, heard, at=self._clock(), accepted=kept
             )
         if len(heard) == len(seen.new):
-            return _with_refused({**answer, "accepted": batch.event_ids}, batch)
-        return _stale(tx, task, epoch, accepted=list(kept), refused=list(batch.refused))
+            return batches.with_refused({**answer, "accepted": batch.event_ids}, batch)
+        aftermath.keep(tx, late, (line for line in seen.new if line not in heard))
+        return fencing.stale(
+            task,
+            late.epoch,
+            self._told(tx, task),
+            accepted=kept,
+            refused=batch.refused,
+        )
+
+    def _told(self, reader: Reader, task: Task) -> Telling:
+        """Return what the user of a task that was handed over is to be told now."""
+        return telling(reader, self._steps.judge.policy, task, self._clock())
 
     def escalate(
         self, tx: Transaction, task_id: str, *, by: str, reason: str
@@ -169,8 +198,9 @@ class Calls:
         task = tasks.get(tx, task_id)
         last = handoffs.last_of(tx, task_id)
         if last is not None and handoffs.is_active(last):
-            told = replies.answer_of(tx, last["decision_id"])
-            return {**told, "owner": task.owner, "epoch": task.epoch}
+            said = replies.answer_of(tx, last["decision_id"])
+            told = self._told(tx, task).to_json()
+            return {**said, **told, "owner": task.owner, "epoch": task.epoch}
         wish = trigger.wish(by, reason, self._steps.judge.policy)
         return self._steps.take(
             tx, task, task_id, (), at=self._clock(), accepted=(), wishes=(wish,)
@@ -195,8 +225,10 @@ class Calls:
                 continue
             if new := intake.sort(tx, task_id, lines).new:
                 ids = [line.event.event_id for line in new]
-                self._steps.keep(tx, task, task_id, new, at=self._clock(), accepted=ids)
-        return _of_outcomes(batch, unknown)
+                at = self._clock()
+                self._steps.keep(tx, task, task_id, new, at=at, accepted=ids)
+                _note_lease(tx, task_id, new, at)
+        return batches.of_outcomes(batch, unknown)
 
 
 # --- who may do what ---------------------------------------------------------
@@ -208,94 +240,17 @@ def _check_first(task: Task | None, task_id: str, epoch: int | None) -> None:
         raise tasks.unknown(task_id)
 
 
+def _note_lease(
+    tx: Transaction, task_id: str, lines: Iterable[Line], at: datetime
+) -> None:
+    """Take what the agent did as a beat; a task that is complete needs none."""
+    events = [line.event for line in lines]
+    if any(event.kind == EventKind.COMPLETED for event in events):
+        agent_leases.settle(tx, task_id, at)
+    elif any(map(acts.is_of_the_agent, events)):
+        agent_leases.heard(tx, task_id, at)
+
+
 def _is_for_the_owner(task: Task, line: Line) -> bool:
     heard = line.event.kind == EventKind.USER_MESSAGE or line.event.is_outcome
     return heard and task.owner_kind is not OwnerKind.AGENT
-
-
-def _stale(
-    reader: Reader,
-    task: Task,
-    epoch: int | None,
-    *,
-    accepted: Sequence[str],
-    refused: Sequence[Mapping[str, Any]],
-) -> Problem:
-    owner = f"{task.owner_kind} {task.owner_id}".strip()
-    named = "no epoch" if epoch is None else f"epoch {epoch}"
-    return Problem(
-        ProblemType.STALE_EPOCH,
-        f"stop: task {task.task_id!r} belongs to {owner} under epoch {task.epoch}, the "
-        f"call came under {named}; tell the user the message, do nothing else, and "
-        "send on only what the user says",
-        task_id=task.task_id,
-        owner=task.owner,
-        epoch=task.epoch,
-        action=str(trigger.Action.SAFE_STOP),
-        message=handoffs.message_of(handoffs.last_of(reader, task.task_id)),
-        accepted=accepted,
-        refused=refused,
-    )
-
-
-# --- answers -----------------------------------------------------------------
-
-
-def _nothing(task: Task | None, task_id: str) -> Answer:
-    """Return the answer to a batch of which nothing could be kept."""
-    if task is not None:
-        return replies.undecided(task, ())
-    return {
-        "task_id": task_id,
-        "epoch": None,
-        "owner": None,
-        "accepted": [],
-        "decision": None,
-        "handoff": None,
-        "message": None,
-        "message_id": None,
-    }
-
-
-def _with_refused(answer: Answer, batch: Batch) -> Answer | Problem:
-    """Return `answer`, or the problem that holds it if a part of `batch` was bad.
-
-    What was refused belongs to the call, not to the stored answer: the good events
-    sent again alone are answered without it.
-    """
-    return answer if not batch.refused else _malformed(answer, batch.refused)
-
-
-def _malformed(answer: Answer, refused: Sequence[Mapping[str, Any]]) -> Problem:
-    first = refused[0]
-    return Problem(
-        ProblemType.MALFORMED_EVENT,
-        f"{len(refused)} refused, first the event at index {first['index']}: "
-        f"`{first['field']}` must be {first['expected']}, found {first['found']}; "
-        "the others were kept, send this again once it is right",
-        **{**answer, "refused": list(refused)},
-    )
-
-
-def _of_outcomes(batch: Batch, unknown: Sequence[Line]) -> Answer | Problem:
-    missing = {line.index for line in unknown}
-    kept = [ln.event.event_id for ln in batch.lines if ln.index not in missing]
-    if unknown and not kept and not batch.refused:
-        raise tasks.unknown(unknown[0].event.task_id)
-    refused = [*batch.refused, *(_of_unknown_task(line) for line in unknown)]
-    answer: Answer = {"accepted": kept, "refused": []}
-    if not refused:
-        return answer
-    return _malformed(answer, sorted(refused, key=lambda one: int(one["index"])))
-
-
-def _of_unknown_task(line: Line) -> Mapping[str, Any]:
-    return intake.refusal(
-        line.index,
-        ContractError(
-            event_id=line.event.event_id,
-            field="task_id",
-            expected="a task known here",
-            found=repr(line.event.task_id),
-        ),
-    )

@@ -10,15 +10,15 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.signals import NAMES
-from serving.engine.models import Model, ModelSource
+from serving.engine.models import Model, ModelSource, made_at
 from serving.engine.withdrawals import Withdrawals
 from serving.policy import router, trigger
 from serving.policy.audit import AuditType
@@ -78,14 +78,24 @@ class ModelState:
     version, digest : str or None
         Of the bundle; None where there is none.
     fault : str or None
-        ``"absent"``, ``"refused"`` (a newer one did not load), or the class of what
-        was raised. No message: it is audited.
+        ``"absent"``, ``"refused"`` (a newer one did not load), ``"too_old"``, or the
+        class of what was raised. No message: it is audited.
+    made_at : datetime or None
+        When the bundle was made; None: it does not say.
     """
 
     version: str | None = None
     digest: str | None = None
     fault: str | None = None
     is_used: bool = False
+    made_at: datetime | None = None
+
+    @property
+    def rung(self) -> int:
+        """Step of the degradation ladder: 0 model, 1 last good model, 2 rules alone."""
+        if not self.is_used:
+            return 2
+        return 0 if self.fault is None else 1
 
     @property
     def audit_type(self) -> AuditType:
@@ -107,8 +117,8 @@ class Case:
     ----------
     signals : ndarray of shape (n_signals,) or Failure
         In catalogue order, NaN where unknown; a failure of reading them.
-    waiting : Mapping
-        Handoffs that wait and the age of the oldest in s, by queue.
+    waiting : Load
+        What waits at the queues, and is worked on there.
     settled : Settled
         What a human has answered by returning the task.
     """
@@ -116,7 +126,7 @@ class Case:
     task_id: str
     signals: NDArray[np.float64] | Failure
     started: Mapping[str, Any]
-    waiting: Mapping[str, tuple[int, float]]
+    waiting: Load
     at: datetime
     wishes: tuple[Firing, ...] = ()
     settled: Settled = field(default_factory=Settled)
@@ -165,26 +175,33 @@ class Judge:
         self.withdrawals = Withdrawals()
         self._model = model
         self._secret = secret
+        self._most_age = timedelta(days=policy.learned.max_age_days)
 
-    def model(self) -> tuple[Model | None, ModelState]:
-        """Return the model in force, or None, and what is to be said of it."""
+    def model(self, at: datetime) -> tuple[Model | None, ModelState]:
+        """Return the model in force at `at`, or None, and what is to be said of it."""
         bundle = attempt(self._model.current)
         if isinstance(bundle, Failure):
             return None, ModelState(fault=bundle.name)
         if bundle is None:
             return None, ModelState(fault="absent")
         fault = None if self._model.problem is None else "refused"
-        return bundle, ModelState(bundle.version, bundle.digest, fault, is_used=True)
+        made = made_at(bundle)
+        state = ModelState(bundle.version, bundle.digest, fault, True, made)
+        # One that does not say when it was made may decide; /readyz says that it does
+        # not.
+        if made is not None and at - made > self._most_age:
+            return None, replace(state, fault="too_old", is_used=False)
+        return bundle, state
 
     def judge(self, case: Case) -> Judgement:
         """Return the decision on `case`. Never raises."""
-        bundle, model = self.model()
+        bundle, model = self.model(case.at)
         risk: float | Failure | None = None
         if bundle is not None and not isinstance(case.signals, Failure):
             x, used = case.signals, bundle
             risk = attempt(lambda: _checked(used.risk(x)))
         if isinstance(risk, Failure):
-            model = ModelState(model.version, model.digest, risk.name)
+            model = replace(model, fault=risk.name, is_used=False)
             bundle, risk = None, None
         decided = attempt(lambda: self._decide(case, bundle, risk))
         if isinstance(decided, Failure):
@@ -204,7 +221,7 @@ class Judge:
             facts,
             risk,
             self.policy,
-            router.seen(Load(case.waiting), self.policy, case.at),
+            router.seen(case.waiting, self.policy, case.at),
             draw_of(self._secret, case.task_id),
             certificate=certificate,
             model_version=None if bundle is None else bundle.version,
@@ -242,7 +259,7 @@ class Judge:
                 signals={},
                 facts=Facts(),
                 risk=None,
-                load=Load(case.waiting),
+                load=case.waiting,
                 draw=draw_of(self._secret, case.task_id),
                 certified=None,
                 model_version=None,

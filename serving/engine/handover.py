@@ -15,7 +15,15 @@ from serving.engine.preparing import Plan, planned
 from serving.policy.audit import AuditType, ppm, rfc3339
 from serving.policy.handoff import Handoff
 from serving.policy.rules import Policy
-from serving.store import handoffs, ledger, log, outbox, timers
+from serving.store import (
+    agent_leases,
+    attachments,
+    handoffs,
+    ledger,
+    log,
+    outbox,
+    timers,
+)
 from serving.store.intake import Line
 from serving.store.log import SALT_BYTES, Entry
 from serving.store.notices import Notice
@@ -44,11 +52,14 @@ class Handover:
         In its queue, under the next epoch.
     notice : Notice
         The one message for the user.
+    lacking : tuple of str
+        Parts of the package that are poorer than they should be.
     """
 
     task: Task
     handoff: Handoff
     notice: Notice
+    lacking: tuple[str, ...] = ()
 
 
 def hand_over(
@@ -80,12 +91,19 @@ def hand_over(
     """
     at = judgement.case.at
     events = list(log.history(tx, task.task_id, until=until))
-    plan = planned(task, judgement, events, policy)
+    stored = attachments.stored_of(tx, events)
+    plan = planned(task, judgement, events, policy, stored)
     moved = task.owned_by(OwnerKind.QUEUE, plan.handoff.queue)
     entry = Entry.of(task.task_id, until, [_told(plan.handoff, at)])
     channels = channels_of(policy, plan.handoff.queue)
     _store(tx, plan, moved, entry, at, decision_id=decision_id, channels=channels)
-    return Handover(task=moved, handoff=plan.handoff, notice=plan.notice)
+    agent_leases.settle(tx, task.task_id, at)
+    return Handover(
+        task=moved,
+        handoff=plan.handoff,
+        notice=plan.notice,
+        lacking=plan.package.lacking,
+    )
 
 
 def channels_of(policy: Policy, queue: str) -> tuple[str, ...]:
@@ -133,8 +151,10 @@ def _store(
         **task.audited(),
         **handoffs.audited(handoff),
         **_why(plan, decision_id),
+        **plan.notice.audited(),
         events=entry.summary(),
         outbox=list(channels),
+        **timers.said(plan.deadlines),
         commit={
             "handoff": handoffs.commitment_of(salts[0], body),
             "package": handoffs.commitment_of(salts[1], packed),
@@ -163,6 +183,8 @@ def _why(plan: Plan, decision_id: str) -> dict[str, Any]:
         "triggers": [firing.trigger for firing in plan.handoff.firings],
         "risk_ppm": ppm(plan.handoff.risk),
         "faults": list(plan.faults),
+        "lacking": list(plan.package.lacking),
+        "shed": None if plan.handoff.shed is None else plan.handoff.shed.to_json(),
     }
 
 
@@ -172,8 +194,7 @@ def _store_duties(
     """Store deadlines, notice, outbox rows and the first line of the history."""
     handoff = plan.handoff
     handoff_id = handoff.handoff_id
-    timers.due(tx, handoff_id, "acknowledge", handoff.acknowledge_by, audit_seq=seq)
-    timers.due(tx, handoff_id, "resolve", handoff.resolve_by, audit_seq=seq)
+    timers.write(tx, handoff_id, plan.deadlines, at, audit_seq=seq)
     plan.notice.add(tx, handoff_id, at, audit_seq=seq)
     says = {"at": rfc3339(at), "by": SYSTEM}
     outbox.add(tx, handoff_id, channels, kind="opened", says=says, at=at, audit_seq=seq)

@@ -1,7 +1,8 @@
 """Memory: what the writer's thread keeps of the store so as not to read it again.
 
-All of it can be rebuilt from the store. Whatever a transaction that rolls back has put
-here is dropped with it.
+All of it can be rebuilt from the store, and shows when another process has written
+since: logs only grow, and every change of state has a later record than the one before.
+Whatever a transaction that rolls back has put here is dropped with it.
 """
 
 from __future__ import annotations
@@ -17,14 +18,19 @@ from numpy.typing import NDArray
 from features.events import AgentEvent
 from features.online import TaskState
 from serving.engine.deciding import ModelState
+from serving.policy.inputs import Load
 from serving.safely import Failure, attempt
 from serving.store import ledger, log
 from serving.store.log import Entry
 from serving.store.transaction import Reader, Transaction
 
+CHANGED = "SELECT max(audit_seq) AS seq FROM handoff"
 WAITING = """
 SELECT queue, count(*) AS waiting, min(queued_at) AS oldest FROM handoff
 WHERE status = 'QUEUED' GROUP BY queue
+"""
+CLAIMED = """
+SELECT queue, count(*) AS claimed FROM handoff WHERE status = 'CLAIMED' GROUP BY queue
 """
 
 
@@ -84,16 +90,22 @@ def _advanced(state: TaskState, events: Iterable[AgentEvent]) -> NDArray[np.floa
 
 
 class Waiting:
-    """How many handoffs wait at each queue, and since when."""
+    """How many handoffs wait at each queue and since when, and are worked on there."""
 
     def __init__(self) -> None:
-        self._held: Mapping[str, tuple[int, datetime]] | None = None
+        self._held: tuple[Mapping[str, tuple[int, datetime]], Mapping[str, int]] | None
+        self._held = None
+        self._as_of: int | None = None
 
-    def at(self, reader: Reader, now: datetime) -> dict[str, tuple[int, float]]:
-        """Return how many wait, and the age of the oldest in s, by queue."""
-        if self._held is None:
-            self._held = waiting(reader)
-        return ages(self._held, now)
+    def at(self, reader: Reader, now: datetime) -> Load:
+        """Return how many wait, the age of the oldest in s, how many are claimed."""
+        last = reader.one(CHANGED)
+        as_of = None if last is None else last["seq"]
+        if self._held is None or as_of != self._as_of:
+            self._held = (waiting(reader), claimed(reader))
+            self._as_of = as_of
+        held, in_hand = self._held
+        return Load(ages(held, now), claimed=in_hand)
 
     def changed(self, tx: Transaction) -> None:
         """Read again next time, and again if this transaction is rolled back."""
@@ -112,6 +124,11 @@ def waiting(reader: Reader) -> dict[str, tuple[int, datetime]]:
     }
 
 
+def claimed(reader: Reader) -> dict[str, int]:
+    """Return how many handoffs of each queue somebody has in hand."""
+    return {row["queue"]: row["claimed"] for row in reader.all(CLAIMED)}
+
+
 def ages(
     held: Mapping[str, tuple[int, datetime]], now: datetime
 ) -> dict[str, tuple[int, float]]:
@@ -123,7 +140,10 @@ def ages(
 
 
 class LastModel:
-    """What decided last, so that each change is audited once."""
+    """What decided last in this process, so that each change in it is audited once.
+
+    Processes that share a store load a new model one after the other, and each says so.
+    """
 
     def __init__(self) -> None:
         self._state: ModelState | None = None

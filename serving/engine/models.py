@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -145,18 +146,40 @@ class DirectoryModel:
             return self._bundle
 
     def _look(self) -> None:
-        stamp = _stamp(self._path)
+        stamp = attempt(lambda: _stamp(self._path))
+        if isinstance(stamp, Failure):
+            self._refuse(stamp)
+            return
         if stamp == self._seen:
             return
         self._seen = stamp
         loaded = attempt(lambda: ModelBundle.load(self._path))
         if isinstance(loaded, Failure):
-            # Whatever is wrong with a new bundle, the last good one still decides.
-            self._problem = f"{loaded.name}: {loaded.error}"
-            fault = {"action": "bundle_refused", "fault": loaded.name}
-            _log.warning("bundle refused", extra=fault)
+            self._refuse(loaded)
         else:
             self._bundle, self._problem = loaded, None
+
+    def _refuse(self, failure: Failure) -> None:
+        """Say what is wrong; whatever it is, the last good bundle still decides."""
+        error, before = failure.error, self._problem
+        if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+            # Of the machine, not of the bundle: the same files may load a moment later.
+            self._seen = None
+        self._problem = f"{failure.name}: {error}"
+        if self._problem != before:
+            fault = {"action": "bundle_refused", "fault": failure.name}
+            _log.warning("bundle refused", extra=fault)
+
+
+def made_at(bundle: Model) -> datetime | None:
+    """Return when `bundle` was made; None if it does not say, or not in our words."""
+    told = getattr(bundle, "facts", {}).get("made_at")
+    if not isinstance(told, str):
+        return None
+    made = attempt(lambda: datetime.fromisoformat(told))
+    if isinstance(made, Failure):
+        return None
+    return made if made.utcoffset() is not None else made.replace(tzinfo=UTC)
 
 
 def _stamp(directory: Path) -> _Stamp:

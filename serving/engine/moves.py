@@ -15,7 +15,7 @@ from serving.policy.handoff import Handoff
 from serving.store import handoffs, ledger, log, outbox, tasks, timers
 from serving.store.intake import Line
 from serving.store.log import Entry
-from serving.store.tasks import OwnerKind, new_id
+from serving.store.tasks import OwnerKind, Task, new_id
 from serving.store.transaction import Transaction
 
 
@@ -25,24 +25,31 @@ class Move:
 
     Attributes
     ----------
-    owner : tuple
-        Kind and id of the task's next owner.
+    owner : tuple, optional
+        Kind and id of the task's next owner; None: it stays with whom it is, under the
+        same epoch.
     events : Mapping
         Outcome events for the task's log, body by kind.
     timers : Mapping
         Deadlines by kind: when each is due from now on; None: it is settled.
     channels : tuple of str
         To be told of the handoff from its opening, beside those told before.
+    says : Mapping
+        What else records and channels say of it; as canonical as a record.
+    is_told : bool
+        Whether channels are told at all.
     """
 
     handoff: Handoff
     audit_type: AuditType
-    owner: tuple[OwnerKind, str]
+    owner: tuple[OwnerKind, str] | None
     by: str
     at: datetime
     events: Mapping[EventKind, Mapping[str, Any]] = field(default_factory=dict)
     timers: Mapping[str, datetime | None] = field(default_factory=dict)
     channels: tuple[str, ...] = ()
+    says: Mapping[str, Any] = field(default_factory=dict)
+    is_told: bool = True
 
     @property
     def verb(self) -> str:
@@ -53,39 +60,57 @@ class Move:
 def make(tx: Transaction, move: Move) -> None:
     """Make `move`: handoff, task, log, deadlines, history, under one record."""
     moved = move.handoff
-    task = tasks.get(tx, moved.task_id).owned_by(*move.owner)
+    stands = tasks.get(tx, moved.task_id)
+    task = stands if move.owner is None else stands.owned_by(*move.owner)
     entry = Entry.of(task.task_id, log.length(tx, task.task_id), _lines(move))
     said = {"events": entry.summary()} if entry.lines else {}
+    told = _told(tx, move)
     seq = ledger.append(
         tx,
         move.audit_type,
         move.at,
-        **task.audited(),
+        **_owned(task, move),
         **handoffs.audited(moved),
         **said,
+        **({"says": dict(move.says)} if move.says else {}),
+        **timers.said(move.timers),
+        **{name: list(channels) for name, channels in told.items() if channels},
         by=move.by,
     )
-    task.update(tx, audit_seq=seq)
+    if move.owner is not None:
+        task.update(tx, audit_seq=seq)
     handoffs.update(tx, moved, audit_seq=seq)
     entry.write(tx, audit_seq=seq)
-    for kind, due in move.timers.items():
-        if due is None:
-            timers.settle(tx, moved.handoff_id, kind, move.at, audit_seq=seq)
-        else:
-            timers.due(tx, moved.handoff_id, kind, due, audit_seq=seq)
-    _tell(tx, move, seq)
+    timers.write(tx, moved.handoff_id, move.timers, move.at, audit_seq=seq)
+    _tell(tx, move, told, seq)
     add_history(tx, moved.handoff_id, seq, move.at, by=move.by, what=move.verb)
 
 
-def _tell(tx: Transaction, move: Move, seq: int) -> None:
-    """Have channels told: those that know the handoff of the move, new ones of all."""
+def _owned(task: Task, move: Move) -> dict[str, Any]:
+    """Return what the record says of the task: its owner only if that is new."""
+    if move.owner is None:
+        return {"task": task.task_id, "epoch": task.epoch}
+    return task.audited()
+
+
+def _told(tx: Transaction, move: Move) -> dict[str, tuple[str, ...]]:
+    """Return the channels to be told of the move, and new ones to be told of it all.
+
+    By the names under which records hold them.
+    """
+    known = outbox.told(tx, move.handoff.handoff_id) if move.is_told else ()
+    new = tuple(channel for channel in move.channels if channel not in known)
+    return {"told": known, "outbox": new}
+
+
+def _tell(
+    tx: Transaction, move: Move, told: Mapping[str, tuple[str, ...]], seq: int
+) -> None:
+    says = {**move.says, "at": rfc3339(move.at), "by": move.by}
     handoff_id = move.handoff.handoff_id
-    says = {"at": rfc3339(move.at), "by": move.by}
-    known = outbox.told(tx, handoff_id)
-    new = [channel for channel in move.channels if channel not in known]
     add = partial(outbox.add, tx, handoff_id, says=says, at=move.at, audit_seq=seq)
-    add(new, kind="opened")
-    add(known, kind=move.verb)
+    add(told["outbox"], kind="opened")
+    add(told["told"], kind=move.verb)
 
 
 def _lines(move: Move) -> list[Line]:

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-import orjson
-
 from features.events import EventKind
-from serving.engine.handover import add_history
+from serving.engine import claims, repeats
 from serving.engine.memory import Waiting
 from serving.engine.moves import Move, make
-from serving.policy.audit import AuditType, rfc3339
+from serving.engine.rating import Rating
+from serving.policy.audit import AuditType
 from serving.policy.handoff import Handoff, HandoffStatus, IllegalTransitionError
 from serving.policy.rules import Policy
 from serving.problems import Problem, ProblemType
-from serving.store import handoffs, ledger, tasks
+from serving.store import handoffs, tasks
 from serving.store.tasks import OwnerKind
 from serving.store.transaction import Transaction
 
 NEEDED = ("yes", "no", "uncertain")
 # What a person says of a task that they had: it was labelled for certain.
 _RESOLUTION = {"source": "resolution", "propensity": 1.0}
-
-_RATE = """
-INSERT INTO rating (handoff_id, by, sufficient, missing, at, audit_seq)
-VALUES (:handoff_id, :by, :sufficient, :missing, :at, :audit_seq)
-ON CONFLICT (handoff_id, by) DO UPDATE SET sufficient = excluded.sufficient,
-  missing = excluded.missing, at = excluded.at, audit_seq = excluded.audit_seq
-"""
 
 
 class Ownership:
@@ -55,7 +47,7 @@ class Ownership:
     def claim(self, tx: Transaction, handoff_id: str, *, by: str) -> dict[str, Any]:
         """Give a waiting handoff to `by`; of two who try, the first one gets it.
 
-        Claiming what one has already changes nothing.
+        Claiming what one has already is a sign of life and nothing more.
 
         Raises
         ------
@@ -64,13 +56,14 @@ class Ownership:
         """
         held = self._for_member(tx, handoff_id, by)
         if held.status is HandoffStatus.CLAIMED:
-            _check_holder(held, by)
-            return held.to_json()
-        at = self._clock()
+            claims.check_holder(tx, held, by)
+            return self._kept_alive(tx, held, by).to_json(self._clock())
+        claims.check_skills(self._policy, held, by)
+        at, lease = self._clock(), claims.lease_of(self._policy, held.queue)
         try:
-            claimed = held.claim(by=by, at=at, lease=self._lease(held.queue))
+            claimed = held.claim(by=by, at=at, lease=lease)
         except IllegalTransitionError as error:
-            raise Problem(ProblemType.ILLEGAL_TRANSITION, str(error)) from error
+            raise _illegal(tx, held, str(error)) from error
         return self._made(
             tx,
             Move(
@@ -84,24 +77,39 @@ class Ownership:
             ),
         )
 
-    def release(self, tx: Transaction, handoff_id: str, *, by: str) -> dict[str, Any]:
-        """Put a claimed handoff back into its queue, with the deadlines it had.
+    def renew(self, tx: Transaction, handoff_id: str, *, by: str) -> dict[str, Any]:
+        """Have the claim of `by` last for another lease; the epoch stays.
 
         Raises
         ------
         Problem
             unknown-handoff, not-a-member, already-claimed or illegal-transition.
         """
-        held = self._for_holder(tx, handoff_id, by)
+        held, at = self._for_holder(tx, handoff_id, by), self._clock()
+        return claims.renew(tx, self._policy, held, by=by, at=at).to_json(at)
+
+    def release(self, tx: Transaction, handoff_id: str, *, by: str) -> dict[str, Any]:
+        """Put a claimed handoff back into its queue, with a first deadline anew.
+
+        Raises
+        ------
+        Problem
+            unknown-handoff, not-a-member, already-claimed or illegal-transition.
+        """
+        before, at = self._for_member(tx, handoff_id, by), self._clock()
+        if repeats.is_released(tx, handoff_id, by):
+            return before.to_json(at)
+        held, load = self._for_holder(tx, handoff_id, by), self._waiting.at(tx, at)
+        back, wake = claims.put_back(held, self._policy, load, at)
         return self._made(
             tx,
             Move(
-                handoff=held.to(HandoffStatus.QUEUED),
+                handoff=back,
                 audit_type=AuditType.HANDOFF_RELEASED,
-                owner=(OwnerKind.QUEUE, held.queue),
+                owner=(OwnerKind.QUEUE, back.queue),
                 by=by,
-                at=self._clock(),
-                timers={"acknowledge": held.acknowledge_by, "lease": None},
+                at=at,
+                timers={"acknowledge": wake, "lease": None},
             ),
         )
 
@@ -122,8 +130,13 @@ class Ownership:
         Problem
             unknown-handoff, not-a-member, already-claimed or illegal-transition.
         """
-        held = self._for_holder(tx, handoff_id, by)
         said = {"needed": needed, "note": note}
+        closing = {**said, "minutes": minutes}
+        before = self._for_member(tx, handoff_id, by)
+        told = repeats.closed(tx, before, EventKind.RESOLVED, by, closing)
+        if told is not None:
+            return told
+        held = self._for_holder(tx, handoff_id, by)
         return self._made(
             tx,
             Move(
@@ -133,7 +146,7 @@ class Ownership:
                 by=by,
                 at=self._clock(),
                 events={
-                    EventKind.RESOLVED: {**said, "minutes": minutes},
+                    EventKind.RESOLVED: closing,
                     EventKind.VERDICT: {**said, **_RESOLUTION},
                 },
                 timers={"resolve": None, "lease": None},
@@ -150,6 +163,11 @@ class Ownership:
         Problem
             unknown-handoff, not-a-member, already-claimed or illegal-transition.
         """
+        closing = {"guidance": guidance}
+        before = self._for_member(tx, handoff_id, by)
+        told = repeats.closed(tx, before, EventKind.RETURNED, by, closing)
+        if told is not None:
+            return told
         held = self._for_holder(tx, handoff_id, by)
         task = tasks.get(tx, held.task_id)
         return self._made(
@@ -160,47 +178,25 @@ class Ownership:
                 owner=(OwnerKind.AGENT, task.facts.get("agent_id", "")),
                 by=by,
                 at=self._clock(),
-                events={EventKind.RETURNED: {"guidance": guidance}},
+                events={EventKind.RETURNED: closing},
                 timers={"resolve": None, "lease": None},
             ),
         )
 
-    def rate(
-        self,
-        tx: Transaction,
-        handoff_id: str,
-        *,
-        by: str,
-        sufficient: bool,
-        missing: Sequence[str],
-    ) -> dict[str, Any]:
-        """Keep what `by` thinks of the package; the latest opinion of each stands.
+    def rate(self, tx: Transaction, handoff_id: str, rating: Rating) -> dict[str, Any]:
+        """Keep what a member thinks of the package; the latest word of each stands.
 
         Raises
         ------
         Problem
             unknown-handoff or not-a-member.
         """
-        held = self._for_member(tx, handoff_id, by)
+        held = self._for_member(tx, handoff_id, rating.by)
         at = self._clock()
-        seq = ledger.append(
-            tx,
-            AuditType.HANDOFF_RATED,
-            at,
-            task=held.task_id,
-            rating={"handoff": handoff_id, "by": by, "sufficient": sufficient},
-        )
-        tx.run(
-            _RATE,
-            handoff_id=handoff_id,
-            by=by,
-            sufficient=int(sufficient),
-            missing=orjson.dumps(list(missing)),
-            at=rfc3339(at),
-            audit_seq=seq,
-        )
-        add_history(tx, handoff_id, seq, at, by=by, what="rated")
-        return held.to_json()
+        if rating.is_kept(tx, handoff_id):
+            return held.to_json(at)
+        rating.keep(tx, held, at)
+        return self._kept_alive(tx, held, rating.by).to_json(at)
 
     # --- who may, and what follows -------------------------------------------
 
@@ -224,33 +220,34 @@ class Ownership:
         wanted = [queues[queue]] if queue in queues else queues.values()
         return frozenset(member for q in wanted for member in q.members)
 
-    def _lease(self, queue: str) -> timedelta:
-        """Return for how long a claim at `queue` holds; a dropped one's: the longest.
-
-        Whoever works on what an older policy left must not lose it for that.
-        """
-        queues = {q.name: q.lease for q in self._policy.queues}
-        return queues.get(queue, max(queues.values()))
+    def _kept_alive(self, tx: Transaction, held: Handoff, by: str) -> Handoff:
+        """Return `held`, its claim renewed if it is that of `by` and grows old."""
+        if held.claimed_by != by:
+            return held
+        at = self._clock()
+        return claims.keep_alive(tx, self._policy, held, by=by, at=at)
 
     def _for_holder(self, tx: Transaction, handoff_id: str, by: str) -> Handoff:
         held = self._for_member(tx, handoff_id, by)
         if held.status is not HandoffStatus.CLAIMED:
             detail = f"handoff {handoff_id!r} is {held.status}; claim it first"
-            raise Problem(ProblemType.ILLEGAL_TRANSITION, detail)
-        _check_holder(held, by)
+            raise _illegal(tx, held, detail)
+        claims.check_holder(tx, held, by)
         return held
 
     def _made(self, tx: Transaction, move: Move) -> dict[str, Any]:
         make(tx, move)
         self._waiting.changed(tx)
-        return move.handoff.to_json()
+        return move.handoff.to_json(move.at)
 
 
-def _check_holder(held: Handoff, by: str) -> None:
-    if held.claimed_by != by:
-        raise Problem(
-            ProblemType.ALREADY_CLAIMED,
-            f"handoff {held.handoff_id!r} is with {held.claimed_by!r}, not with "
-            f"{by!r}; ask them to release it",
-            holder=held.claimed_by,
-        )
+def _illegal(tx: Transaction, held: Handoff, detail: str) -> Problem:
+    """Return the problem of a verb that `held` does not know as it stands."""
+    task = tasks.get(tx, held.task_id)
+    return Problem(
+        ProblemType.ILLEGAL_TRANSITION,
+        detail,
+        handoff_status=str(held.status),
+        owner=task.owner,
+        epoch=task.epoch,
+    )

@@ -6,8 +6,9 @@ first queue somebody owns, the log as it came, and words of our own take their p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,12 @@ from features.events import AgentEvent
 from serving.engine.deciding import Judgement
 from serving.engine.models import Model
 from serving.policy import fallback, package, router
+from serving.policy.briefing import HOW_TO_GO_ON
 from serving.policy.handoff import Handoff
 from serving.policy.package import ContextPackage
 from serving.policy.router import Destination
 from serving.policy.rules import Policy, Priority
+from serving.policy.sufficiency import PackagePart
 from serving.safely import Failure, attempt
 from serving.store.notices import Notice
 from serving.store.tasks import Task, new_id
@@ -30,20 +33,42 @@ LAST_WORDS = "I am handing this over to a person, who will get back to you."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is about to be handed over, and what failed while it was made ready."""
+    """What is about to be handed over, and what failed while it was made ready.
+
+    Attributes
+    ----------
+    wake_at : datetime
+        When the handoff must first be looked at again.
+    """
 
     handoff: Handoff
     package: ContextPackage
     notice: Notice
+    wake_at: datetime
     faults: tuple[str, ...]
+
+    @property
+    def deadlines(self) -> dict[str, datetime | None]:
+        """The handoff's deadlines, by kind."""
+        return {"acknowledge": self.wake_at, "resolve": self.handoff.resolve_by}
 
 
 def planned(
-    task: Task, judgement: Judgement, events: Sequence[AgentEvent], policy: Policy
+    task: Task,
+    judgement: Judgement,
+    events: Sequence[AgentEvent],
+    policy: Policy,
+    stored: Mapping[str, int],
 ) -> Plan:
-    """Return what hands `task`, whose log is `events`, to a human. Never raises."""
+    """Return what hands `task`, whose log is `events`, to a human. Never raises.
+
+    Parameters
+    ----------
+    stored : Mapping of str to int
+        Size in bytes, by hash, of the attachments of the task that are kept.
+    """
     destination, unrouted = _destination(judgement, policy)
-    packed, unpacked = _package(judgement, events)
+    packed, unpacked = _package(judgement, events, stored)
     message, unsaid = _message(judgement, destination, policy)
     handoff = Handoff.opened(
         handoff_id=new_id("hnd"),
@@ -59,6 +84,7 @@ def planned(
         notice=Notice(
             message_id=new_id("msg"), text=message, wait=destination.expected_wait
         ),
+        wake_at=destination.wake_at or destination.acknowledge_by,
         faults=(*unrouted, *unpacked, *unsaid),
     )
 
@@ -84,23 +110,28 @@ def _destination(
         resolve_by=at + owned.resolve_within,
         expected_wait=owned.acknowledge_within,
         chain=owned.chain,
+        rungs=owned.rungs,
     )
     return plain, (f"router:{chosen.name}",)
 
 
 def _package(
-    judgement: Judgement, events: Sequence[AgentEvent]
+    judgement: Judgement, events: Sequence[AgentEvent], stored: Mapping[str, int]
 ) -> tuple[ContextPackage, tuple[str, ...]]:
     """Return the package: explained, else without the model's reasons, else raw."""
     case, bundle = judgement.case, judgement.bundle
     faults: list[str] = []
     if bundle is not None and not isinstance(case.signals, Failure):
         x = case.signals
-        explained = attempt(lambda: _explained(judgement, bundle, x, events))
+        explained = attempt(lambda: _explained(judgement, bundle, x, events, stored))
         if not isinstance(explained, Failure):
             return explained, ()
         faults.append(f"explain:{explained.name}")
-    plain = attempt(lambda: package.pack(events, judgement.decision, (), case.named()))
+    plain = attempt(
+        lambda: package.pack(
+            events, judgement.decision, (), case.named(), stored=stored
+        )
+    )
     if not isinstance(plain, Failure):
         return plain, tuple(faults)
     return _raw(judgement, events), (*faults, f"package:{plain.name}")
@@ -111,6 +142,7 @@ def _explained(
     bundle: Model,
     x: NDArray[np.float64],
     events: Sequence[AgentEvent],
+    stored: Mapping[str, int],
 ) -> ContextPackage:
     return package.pack(
         events,
@@ -119,6 +151,7 @@ def _explained(
         judgement.case.named(),
         base=bundle.base,
         score=bundle.score(x),
+        stored=stored,
     )
 
 
@@ -133,6 +166,7 @@ def _raw(judgement: Judgement, events: Sequence[AgentEvent]) -> ContextPackage:
         attempts=(),
         reasoning=(),
         record=tuple(event.to_json() for event in events),
+        log=tuple(event.event_id for event in events),
         best_guess="",
         why=judgement.decision.firings,
         risk=judgement.decision.risk,
@@ -140,11 +174,12 @@ def _raw(judgement: Judgement, events: Sequence[AgentEvent]) -> ContextPackage:
         base=None,
         score=None,
         reasons=(),
-        to_decide=(),
+        to_decide=(HOW_TO_GO_ON,),
         may_not_know=(),
         done=(),
         signals={},
         missing=("everything sorted: the log could not be packed, it stands as it is",),
+        lacking=(str(PackagePart.OTHER),),
     )
 
 

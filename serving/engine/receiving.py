@@ -103,7 +103,8 @@ class Receiver:
     def _observe(self, task_id: str, wires: Sequence[Any], receipt: Receipt) -> bool:
         """Return whether all of `wires` were kept."""
         try:
-            self._on_answer(self._engine.observe(task_id, wires))
+            # An exporter gets the answer, not the agent: it was not told by it.
+            self._on_answer(self._engine.observe(task_id, wires, hears=False))
         except Problem as problem:
             refused = problem.extra.get("refused") or ()
             receipt.reject(problem.detail, spans=len(refused) or 1)

@@ -60,6 +60,7 @@ def handed_over(done: Handover) -> dict[str, Any]:
         "priority": str(handoff.priority),
         "acknowledge_by": rfc3339(handoff.acknowledge_by),
         "resolve_by": rfc3339(handoff.resolve_by),
+        "lacking": list(done.lacking),
     }
 
 

@@ -30,7 +30,7 @@ Answer = dict[str, Any]
 
 _SHOWN_OF_TASK = ("domain", "channel", "locale", "account")
 _SHOWN_OF_TURN = ("event_id", "at", "speaker", "text", "attachments")
-_HIDDEN_OF_ATTEMPT = ("rest",)
+_HIDDEN_OF_ATTEMPT = ("rest", "result_rest", "answered_by", "answered_at")
 # Of the other events only what the agent looked up or made: not what it, or a
 # verifier, thought of its own work.
 _SHOWN_RECORDS = (EventKind.RETRIEVAL, EventKind.ARTIFACT)

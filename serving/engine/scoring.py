@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.online import TaskState
 from serving.engine.deciding import Case, Judge, Judgement
-from serving.policy.trigger import Action
+from serving.policy.trigger import Action, Load
 from serving.problems import Problem, ProblemType
 from serving.safely import Failure, attempt
 from serving.store import log
@@ -37,7 +37,7 @@ def score(judge: Judge, events: Sequence[Any], at: datetime) -> dict[str, Any]:
             task_id=task_id,
             signals=attempt(lambda: _signals(batch)),
             started=log.facts_after({}, log_events),
-            waiting={},
+            waiting=Load(),
             at=at,
         )
     )

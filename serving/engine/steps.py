@@ -17,7 +17,7 @@ from serving.engine.kinship import Kinship
 from serving.engine.memory import LastModel, States, Waiting
 from serving.policy.audit import AuditType, ppm
 from serving.policy.trigger import Action, Firing, Settled
-from serving.store import handoffs, ledger, log
+from serving.store import announcements, handoffs, ledger, log
 from serving.store.handoffs import commitment_of
 from serving.store.intake import Line
 from serving.store.log import SALT_BYTES, Entry
@@ -120,6 +120,7 @@ class Steps:
         known = {} if task is None else task.facts
         stamped = self._kinship.stamped(tx, task_id, known, tuple(lines))
         append = _Append.of(tx, task, task_id, stamped)
+        self.judge.withdrawals.refresh(tx)
         judgement = self.judge.judge(
             Case(
                 task_id=task_id,
@@ -210,7 +211,7 @@ def begin(tx: Transaction, steps: Steps, at: datetime) -> dict[str, Any]:
             if rule.waived is not None
         ],
     )
-    _, model = steps.judge.model()
+    _, model = steps.judge.model(at)
     steps.model.note(tx, model, at)
     return {}
 
@@ -270,6 +271,7 @@ def _audited(
             "faults": list(judgement.faults),
             "commit": commitment,
         },
+        **announcements.said(decision.inputs.signals),
         "model": judgement.model.audited(),
         "policy": {
             "version": decision.policy_version,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from features.events import AgentEvent, EventKind
-from serving.engine import memory, replies
+from serving.engine import replies
 from serving.engine.deciding import ModelState
-from serving.policy import router
+from serving.engine.following import during
 from serving.policy.audit import rfc3339
 from serving.policy.handoff import Handoff, HandoffStatus
-from serving.policy.rules import Policy, Queue
-from serving.policy.trigger import Load
+from serving.policy.rules import OnWithdrawal, Policy
 from serving.problems import Problem, ProblemType
-from serving.store import handoffs, ledger, log, tasks
+from serving.store import handoffs, ledger, log, tasks, violations
 from serving.store.tasks import OwnerKind
 from serving.store.transaction import Reader, Row
 
@@ -25,21 +26,18 @@ MOST_RECORDS = 1_000
 
 _LAST_DECISION = """
 SELECT decision_id FROM decision WHERE task_id = :task_id
-ORDER BY position DESC, audit_seq DESC
+ORDER BY position DESC, audit_seq DESC LIMIT 1
 """
 _PACKAGE = "SELECT digest, body FROM package WHERE handoff_id = :handoff_id"
 _RATING = """
-SELECT by, sufficient, missing, at FROM rating WHERE handoff_id = :handoff_id
+SELECT by, sufficient, missing, note, at FROM rating WHERE handoff_id = :handoff_id
 ORDER BY audit_seq DESC
 """
 _HISTORY = """
 SELECT at, by, what FROM handoff_history WHERE handoff_id = :handoff_id
 ORDER BY audit_seq
 """
-_CLAIMED = """
-SELECT queue, count(*) AS claimed FROM handoff WHERE status = 'CLAIMED' GROUP BY queue
-"""
-_QUEUE_USED = "SELECT 1 AS used FROM handoff WHERE queue = :queue"
+_QUEUE_USED = "SELECT 1 AS used FROM handoff WHERE queue = :queue LIMIT 1"
 
 Json = dict[str, Any]
 
@@ -103,35 +101,6 @@ def ownership(reader: Reader, task_id: str, epoch: int) -> Json:
     }
 
 
-# --- queues ------------------------------------------------------------------
-
-
-def queues(reader: Reader, policy: Policy, at: datetime) -> Json:
-    """Return every queue with who is there, what waits, and for how long."""
-    load = Load(memory.ages(memory.waiting(reader), at))
-    claimed = {row["queue"]: row["claimed"] for row in reader.all(_CLAIMED)}
-    listed = [
-        _queue(queue, load, claimed.get(queue.name, 0), at) for queue in policy.queues
-    ]
-    return {"queues": listed}
-
-
-def _queue(queue: Queue, load: Load, claimed: int, at: datetime) -> Json:
-    waiting, oldest = load.queues.get(queue.name, (0, 0.0))
-    return {
-        "queue": queue.name,
-        "owner": queue.owner,
-        "members": list(queue.members),
-        "is_open": router.is_open(queue, at),
-        "waiting": waiting,
-        "claimed": claimed,
-        "oldest_s": oldest,
-        "acknowledge_within_s": queue.acknowledge_within.total_seconds(),
-        "resolve_within_s": queue.resolve_within.total_seconds(),
-        "chain": list(queue.chain),
-    }
-
-
 # --- handoffs ----------------------------------------------------------------
 
 
@@ -143,8 +112,9 @@ def listed(
     status: str | None,
     limit: int,
     offset: int,
+    at: datetime,
 ) -> Json:
-    """Return a page of handoffs.
+    """Return a page of handoffs, as they stand at `at`.
 
     Raises
     ------
@@ -161,7 +131,7 @@ def listed(
     found = handoffs.listed(
         reader, queue=queue, status=status, limit=limit, offset=offset
     )
-    return {"handoffs": [one.to_json() for one in found]}
+    return {"handoffs": [one.to_json(at) for one in found]}
 
 
 def _check_page(status: str | None, limit: int, offset: int) -> None:
@@ -179,8 +149,8 @@ def _check_page(status: str | None, limit: int, offset: int) -> None:
         )
 
 
-def handoff(reader: Reader, handoff_id: str) -> Json:
-    """Return one handoff with its package, rating, resolution and history.
+def handoff(reader: Reader, handoff_id: str, at: datetime) -> Json:
+    """Return one handoff at `at`, with package, rating, resolution and history.
 
     Raises
     ------
@@ -191,11 +161,13 @@ def handoff(reader: Reader, handoff_id: str) -> Json:
     packed = reader.one(_PACKAGE, handoff_id=handoff_id)
     rated = reader.one(_RATING, handoff_id=handoff_id)
     return {
-        **found.to_json(),
+        **found.to_json(at),
         "package": None if packed is None else orjson.loads(packed["body"]),
         "package_sha256": None if packed is None else packed["digest"],
         "rating": None if rated is None else _rating(rated),
         "resolution": _resolution(reader, found),
+        "messages": during(reader, found.task_id, handoff_id),
+        "violations": list(violations.of_handoff(reader, handoff_id)),
         "history": [
             {"at": row["at"], "by": row["by"], "what": row["what"]}
             for row in reader.all(_HISTORY, handoff_id=handoff_id)
@@ -203,11 +175,42 @@ def handoff(reader: Reader, handoff_id: str) -> Json:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPackage:
+    """A package as it is stored, and what its bytes hash to."""
+
+    handoff_id: str
+    sha256: str
+    body: bytes
+
+    @property
+    def name(self) -> str:
+        """What to call a file of it."""
+        return f"package-{self.handoff_id}.json"
+
+
+def package(reader: Reader, handoff_id: str) -> StoredPackage:
+    """Return the package of a handoff, byte for byte.
+
+    Raises
+    ------
+    Problem
+        unknown-handoff.
+    """
+    handoffs.get(reader, handoff_id)
+    row = reader.one(_PACKAGE, handoff_id=handoff_id)
+    if row is None:
+        msg = f"the package of handoff {handoff_id!r} is gone; `escalon audit verify`"
+        raise Problem(ProblemType.UNKNOWN_HANDOFF, msg, handoff_id=handoff_id)
+    return StoredPackage(handoff_id, row["digest"], bytes(row["body"]))
+
+
 def _rating(row: Row) -> Json:
     return {
         "by": row["by"],
         "sufficient": bool(row["sufficient"]),
         "missing": orjson.loads(row["missing"]),
+        "note": row["note"],
         "at": row["at"],
     }
 
@@ -269,13 +272,29 @@ def health(
     policy: Policy,
     state: ModelState,
     problem: str | None,
+    withdrawn: Collection[str] = (),
 ) -> Json:
-    """Return what works: store, model, policy. Without a sound model: degraded."""
+    """Return what works: store, model, policy. Without a sound model: degraded.
+
+    The rung is that of the degradation ladder: 0 the model decides, 1 the last good
+    one does, 2 rules alone do; those also where the promise of the model was
+    `withdrawn` for all tasks and the policy lets it decide no more.
+    """
     size, root = ledger.root(reader)
+    is_silenced = "" in withdrawn and (
+        policy.learned.on_withdrawal is OnWithdrawal.RULES_ONLY
+    )
+    made = state.made_at
     return {
         "status": "ok" if state.is_used and problem is None else "degraded",
         "store": {"records": size, "root": root.hex()},
-        "model": {**state.audited(), "used": state.is_used, "problem": problem},
+        "model": {
+            **state.audited(),
+            "used": state.is_used,
+            "problem": problem,
+            "made_at": None if made is None else rfc3339(made),
+        },
+        "rung": 2 if is_silenced else state.rung,
         "policy": {
             "version": policy.version,
             "sha256": policy.digest,

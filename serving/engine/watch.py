@@ -23,7 +23,7 @@ from serving.store.alarms import Raised
 from serving.store.transaction import Reader, Store, Transaction
 from serving.store.watched import loaded_at, watched
 from training.bundle import Certificate
-from training.monitor.alarm import PASSING, Alarm, Code
+from training.monitor.alarm import OF_AGENTS, OF_SERVICE, PASSING, Alarm, Code
 from training.monitor.alarms import Watch
 from training.monitor.reference import Rates, Reference
 from training.monitor.watching import Watched
@@ -192,7 +192,9 @@ def _cleared(raised: Iterable[Raised]) -> _Cleared:
     return {
         one.alarm.key: one.cleared_at.timestamp()
         for one in raised
-        if one.cleared_at is not None and one.cleared_by != alarms.MONITOR
+        if one.cleared_at is not None
+        and one.cleared_by != alarms.MONITOR
+        and one.alarm.code not in OF_SERVICE | OF_AGENTS
     }
 
 
@@ -207,7 +209,9 @@ class _Sync:
     withdrawals: Withdrawals
 
     def __call__(self, tx: Transaction) -> list[Raised]:
-        before = list(alarms.standing(tx))
+        standing = alarms.standing(tx)
+        apart = OF_SERVICE | OF_AGENTS
+        before = [one for one in standing if one.alarm.code not in apart]
         if _cleared(alarms.of_model(tx, self.digest)) != self.cleared:
             # Somebody cleared one while we looked: what we found may be that one.
             return before

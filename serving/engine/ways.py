@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+from serving.engine import keys
+from serving.engine.keys import Replay
 from serving.engine.memory import Waiting
 from serving.engine.steps import Steps
+from serving.engine.writing import Writing
 from serving.policy.rules import Policy
 from serving.problems import Problem
 from serving.store.transaction import Reader, Store, Transaction
@@ -28,6 +31,22 @@ class Do(Protocol):
         leaves nothing.
         """
         ...
+
+
+class Written:
+    """Rings whenever this process may have written. Safe from many threads."""
+
+    def __init__(self) -> None:
+        self._bells: tuple[Callable[[], None], ...] = ()
+
+    def call(self, bell: Callable[[], None]) -> None:
+        """Have `bell` called after each write; it must neither block nor raise."""
+        self._bells = (*self._bells, bell)
+
+    def ring(self) -> None:
+        """Call every bell."""
+        for bell in self._bells:
+            bell()
 
 
 class Read(Protocol):
@@ -56,6 +75,10 @@ class Ways:
         Returns the time, timezone-aware.
     secret : bytes
         Of the deployment. Keys are derived from it, never used as they are.
+    written : Written
+        Rings after each `do`, for whoever follows what happens.
+    writing : Writing
+        Whether the store can be written.
     """
 
     do: Do
@@ -65,6 +88,8 @@ class Ways:
     waiting: Waiting
     clock: Clock
     secret: bytes
+    written: Written = field(default_factory=Written)
+    writing: Writing = field(default_factory=Writing)
 
     @classmethod
     def to(
@@ -78,10 +103,13 @@ class Ways:
         secret: bytes,
     ) -> Ways:
         """Return the ways to `store`."""
+        written, writing = Written(), Writing()
 
         def do(use_case: Callable[[Transaction], T | Problem]) -> T:
-            outcome = store.submit(use_case).result()
-            if isinstance(outcome, Problem):
+            work = keys.once(use_case, clock())
+            outcome = writing.watched(lambda: store.submit(work).result())
+            written.ring()
+            if isinstance(outcome, Problem | Replay):
                 raise outcome
             return outcome
 
@@ -97,4 +125,6 @@ class Ways:
             waiting=waiting,
             clock=clock,
             secret=secret,
+            written=written,
+            writing=writing,
         )

@@ -31,25 +31,33 @@ class Withdrawals:
     """
 
     def __init__(self) -> None:
-        self._held: _Held = {}
+        # One value, so that who reads in another thread sees both of one moment.
+        self._held: tuple[int, _Held] = (-1, {})
 
-    def read(self, reader: Reader) -> None:
-        """Take what stands in the store."""
+    def refresh(self, reader: Reader) -> None:
+        """Take what stands in the store, if that is later than what is known.
+
+        Another process may have raised an alarm, or cleared one.
+        """
+        if alarms.changed_at(reader) > self._held[0]:
+            self._held = self._read(reader)
+
+    def _read(self, reader: Reader) -> tuple[int, _Held]:
         held: dict[str, frozenset[str]] = {}
         for raised in alarms.withdrawing(reader):
             segments = held.get(raised.model, frozenset())
             held[raised.model] = segments | {raised.alarm.withdraws or ""}
-        self._held = held
+        return alarms.changed_at(reader), held
 
     def changed(self, tx: Transaction) -> None:
         """Take what stands now that alarms were written; undone if `tx` is."""
         before = self._held
         tx.on_rollback(lambda: self._restore(before))
-        self.read(tx)
+        self._held = self._read(tx)
 
     def of(self, digest: str) -> frozenset[str]:
         """Return the segments whose certificate is withdrawn; "" is that of all."""
-        return self._held.get(digest, frozenset())
+        return self._held[1].get(digest, frozenset())
 
     def standing(
         self, model: _Promising, certificate: Certified
@@ -69,5 +77,5 @@ class Withdrawals:
             return general, False
         return certificate, True
 
-    def _restore(self, before: _Held) -> None:
+    def _restore(self, before: tuple[int, _Held]) -> None:
         self._held = before

@@ -24,6 +24,16 @@ class Code(StrEnum):
     TRANSFERS_DOWN = "transfers_down"
     CONFIDENCE_INFLATED = "confidence_inflated"
     FLOOD = "flood"
+    MODEL_DEGRADED = "model_degraded"
+    TIMERS_LATE = "timers_late"
+    HANDOFFS_REPAIRED = "handoffs_repaired"
+    HANDOFFS_UNACKNOWLEDGED = "handoffs_unacknowledged"
+    HANDOVERS_NOT_RECORDED = "handovers_not_recorded"
+    DELIVERIES_STUCK = "deliveries_stuck"
+    DELIVERIES_SLOW = "deliveries_slow"
+    DEAD_LETTERS = "dead_letters"
+    WORKERS_SILENT = "workers_silent"
+    ACT_AFTER_HANDOVER = "act_after_handover"
 
 
 class Severity(StrEnum):
@@ -39,6 +49,22 @@ class Severity(StrEnum):
 PASSING = frozenset(
     {Code.SIGNALS_SHIFTED, Code.SIGNALS_MISSING, Code.VALUES_UNSEEN, Code.FLOOD}
 )
+# Of the service itself, whatever model it has: its auditor raises and clears them.
+OF_SERVICE = frozenset(
+    {
+        Code.MODEL_DEGRADED,
+        Code.TIMERS_LATE,
+        Code.HANDOFFS_REPAIRED,
+        Code.HANDOFFS_UNACKNOWLEDGED,
+        Code.HANDOVERS_NOT_RECORDED,
+        Code.DELIVERIES_STUCK,
+        Code.DELIVERIES_SLOW,
+        Code.DEAD_LETTERS,
+        Code.WORKERS_SILENT,
+    }
+)
+# Of agents, whatever model looks at them: raised as it happens, cleared by a person.
+OF_AGENTS = frozenset({Code.ACT_AFTER_HANDOVER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

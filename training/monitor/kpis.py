@@ -6,7 +6,7 @@ time and by segment; and whether people get round to what is handed to them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,6 +19,7 @@ from training.monitor.agreement import Pair, agreed, kappa
 from training.monitor.estimate import Estimate, Floats, share
 from training.monitor.missrate import miss_rate, upper_bound
 from training.monitor.outcome import Outcomes
+from training.monitor.ratings import context_sufficiency, missing_parts
 from training.monitor.service import Handled, service
 
 Mask = NDArray[np.bool_]
@@ -103,6 +104,9 @@ class Kpis:
         Of two reviewers of one task.
     service : Mapping of str to Estimate
         Time to claim, what waits, what was drained.
+    missing_parts : Mapping of str to Estimate
+        Part of a package: share of the ratings that name it as missing, the one named
+        most often first; those that nobody named are left out.
     trend : tuple of Row
         By day, or by week where the window is longer than four.
     by : By or None
@@ -117,6 +121,7 @@ class Kpis:
     agreement: Estimate
     kappa: Estimate
     service: dict[str, Estimate]
+    missing_parts: dict[str, Estimate]
     trend: tuple[Row, ...]
     by: By | None = None
     segments: tuple[Row, ...] = field(default=())
@@ -131,7 +136,8 @@ class Kpis:
             **{name: getattr(self.overall, name).to_json() for name in FIGURES},
             **{name: one.to_json() for name, one in more.items()},
             "kappa": self.kappa.to_json(),
-            "service": {name: one.to_json() for name, one in self.service.items()},
+            "service": _each(self.service),
+            "missing_parts": _each(self.missing_parts),
             "trend": [row.to_json() for row in self.trend],
             "by": None if self.by is None else str(self.by),
             "segments": [row.to_json() for row in self.segments],
@@ -152,6 +158,7 @@ def kpis(seen: Seen, *, by: By | None = None) -> Kpis:
             **service(seen.handled, seen.now),
             "announced_recorded": announced_recorded(seen.outcomes),
         },
+        missing_parts=missing_parts(seen.handled),
         trend=tuple(_trend(seen)),
         by=by,
         segments=() if by is None else tuple(_segments(seen, by)),
@@ -200,19 +207,6 @@ def announced_recorded(outcomes: Outcomes) -> Estimate:
         _codes(announced.group),
         missing="tasks in which the agent announced a transfer",
     )
-
-
-def context_sufficiency(handled: Sequence[Handled]) -> Estimate:
-    """Return the share of rated packages that were enough; `n` counts ratings."""
-    rated = [one for one in handled if one.sufficient is not None]
-    missing = (
-        f"ratings of packages: none of {len(handled)} has one"
-        if handled
-        else "handoffs"
-    )
-    enough = np.array([bool(one.sufficient) for one in rated], dtype=np.bool_)
-    groups = np.array([one.group for one in rated], dtype=np.str_)
-    return share(enough, _codes(groups), missing=missing)
 
 
 def _codes(groups: NDArray[np.str_]) -> NDArray[np.int64]:
@@ -275,6 +269,10 @@ def _of_trigger(seen: Seen, row: Row, inside: Mask) -> Row:
         miss_rate=Estimate.unknown("a missed task has no trigger"),
         context_sufficiency=row.context_sufficiency,
     )
+
+
+def _each(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: one.to_json() for name, one in estimates.items()}
 
 
 def _rfc3339(at: float | None) -> str | None:

@@ -12,6 +12,14 @@ from training.monitor.estimate import LEVEL, Estimate, Floats, wilson
 from training.monitor.maturity import Delays
 
 
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """What one person said of a package: whether it was enough, and what it lacked."""
+
+    sufficient: bool
+    missing: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handled:
     """One handoff: when it came, and what people did with it.
@@ -20,8 +28,8 @@ class Handled:
     ----------
     queued, claimed, closed : float
         s since 1970; None: not yet, or never.
-    sufficient : bool or None
-        The latest rating of its package; None: not rated.
+    ratings : tuple of Rated
+        The latest of each person who rated its package.
     asked_again : bool
         Whether the user wrote again while it waited.
     before : int
@@ -35,7 +43,7 @@ class Handled:
     queued: float
     claimed: float | None = None
     closed: float | None = None
-    sufficient: bool | None = None
+    ratings: tuple[Rated, ...] = ()
     asked_again: bool = False
     before: int = 0
     domain: str = ""
