@@ -15,9 +15,10 @@ from serving.engine.figures import figures
 from serving.policy.hours import Hours
 from serving.policy.rules import Policy, PolicyError
 from serving.store.alarms import Raised, of_model
-from serving.store.sqlite import read_only
+from serving.store.opening import reading
 from serving.store.transaction import Reader, StoreError
 from serving.store.watched import loaded_at
+from serving.where import Where
 from training.card import CardError, read_card, write_card
 from training.card.change import change_from
 from training.card.evidence import Alarm, Desk, Drift, Staffing
@@ -45,7 +46,7 @@ class Wanted:
         Who let it go live; empty: nobody yet.
     tasks_a_day : float or None
         Expected; None: as many as in the training data.
-    store : Path or None
+    store : Path, PostgresAddress or None
         The service's store: KPIs and alarms since the version went live.
     comparison : Path or None
         What `escalon compare --out` wrote.
@@ -55,7 +56,7 @@ class Wanted:
     against: str = ""
     approved_by: str = ""
     tasks_a_day: float | None = None
-    store: Path | None = None
+    store: Where | None = None
     comparison: Path | None = None
 
 
@@ -94,7 +95,7 @@ def by_now(registry: Registry, version: Version, wanted: Wanted) -> Known:
     if wanted.comparison is not None:
         facts = replace(facts, comparison=compared(wanted.comparison))
     if wanted.store is not None:
-        with read_only(wanted.store) as reader:
+        with reading(wanted.store) as reader:
             facts = live(reader, facts, now=datetime.now(UTC))
     return report, facts
 

@@ -25,8 +25,9 @@ from escalon.learning import (
 from escalon.rules import policy_at
 from escalon.terminal import fail, mistakes, out, print_json, print_pairs, progress
 from serving.policy.rules import Policy
+from serving.store.opening import reading
 from serving.store.outcomes import outcomes
-from serving.store.sqlite import read_only
+from serving.where import Where
 from training.bundle import ModelBundle, SegmentBy, now
 from training.certify import (
     Basis,
@@ -55,7 +56,7 @@ class Asked:
     """What a user asks of a certificate; see `escalon certify --help`."""
 
     events: tuple[Path, ...] = ()
-    store: Path | None = None
+    store: Where | None = None
     alpha: float = 0.1
     delta: float = 0.1
     by: str | None = None
@@ -177,7 +178,7 @@ def _per_day(table: pa.Table) -> float:
 def _audited(bundle: ModelBundle, asked: Asked, by: SegmentBy | None) -> Known:
     """Return what became of the tasks that this model has judged."""
     store = asked.store or Path()
-    with read_only(store) as reader:
+    with reading(store) as reader:
         found = outcomes(reader, since=_utc(asked.since), until=_utc(asked.until))
     everything = Outcomes.of(found)
     mine = everything.where(everything.model_version == bundle.version)

@@ -15,9 +15,16 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 import logging
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from serving.where import where_of
+
+if TYPE_CHECKING:
+    from serving.where import Where
+else:  # Typer knows no unions; the parser makes whichever it is.
+    Where = Path
 
 app = typer.Typer(
     name="escalon",
@@ -31,7 +38,10 @@ app = typer.Typer(
     ),
 )
 audit = typer.Typer(no_args_is_help=True, help="The audit log.")
+db = typer.Typer(no_args_is_help=True, help="The store: versions and backups.")
 policy = typer.Typer(no_args_is_help=True, help="The policy document.")
+channels = typer.Typer(no_args_is_help=True, help="Where handoffs are told.")
+deliveries = typer.Typer(no_args_is_help=True, help="What channels were told.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")]
 Events = Annotated[
@@ -42,11 +52,19 @@ Out = Annotated[Path, typer.Option("--out", help="File to write.")]
 PolicyFile = Annotated[
     Path | None, typer.Option("--policy", help="Policy document; the shipped one.")
 ]
-Store = Annotated[Path, typer.Option("--store", help="The service's store.")]
+Store = Annotated[
+    Where,
+    typer.Option(
+        "--store",
+        parser=where_of,
+        metavar="PLACE",
+        help="The service's store: a file, or a postgresql:// address.",
+    ),
+]
 Version = Annotated[str, typer.Argument(help="A number, or an alias.")]
 
 _MLRUNS = Path("mlruns")
-_STORE = Path("var/escalon.db")
+_STORE: Where = Path("var/escalon.db")
 
 
 @app.command()
@@ -158,8 +176,13 @@ def train(
         typer.Option("--events", help="Events table; may be repeated."),
     ] = None,
     store: Annotated[
-        Path | None,
-        typer.Option("--store", help="The service's store: its labels count too."),
+        Where | None,
+        typer.Option(
+            "--store",
+            parser=where_of,
+            metavar="PLACE",
+            help="The service's store: its labels count too.",
+        ),
     ] = None,
     alpha: Annotated[float, typer.Option(help="Largest tolerated miss rate.")] = 0.1,
     delta: Annotated[float, typer.Option(help="Doubt left in the certificate.")] = 0.1,
@@ -295,8 +318,13 @@ def certify(
         typer.Option("--events", help="Labelled tasks it has not learned from."),
     ] = None,
     store: Annotated[
-        Path | None,
-        typer.Option("--store", help="The service's store: certify by its audits."),
+        Where | None,
+        typer.Option(
+            "--store",
+            parser=where_of,
+            metavar="PLACE",
+            help="The service's store: certify by its audits.",
+        ),
     ] = None,
     alpha: Annotated[float, typer.Option(help="Largest tolerated miss rate.")] = 0.1,
     delta: Annotated[float, typer.Option(help="Doubt left in the certificate.")] = 0.1,
@@ -365,8 +393,13 @@ def promote(
         typer.Option("--events", help="Tasks to judge it on; those of its training."),
     ] = None,
     store: Annotated[
-        Path | None,
-        typer.Option("--store", help="The service's store: judge on its tasks too."),
+        Where | None,
+        typer.Option(
+            "--store",
+            parser=where_of,
+            metavar="PLACE",
+            help="The service's store: judge on its tasks too.",
+        ),
     ] = None,
     into: Annotated[
         Path, typer.Option("--into", help="Folder that the service reads.")
@@ -423,8 +456,13 @@ def compare(
         typer.Option("--events", help="Events table; may be repeated."),
     ] = None,
     store: Annotated[
-        Path | None,
-        typer.Option("--store", help="The service's store: its tasks, and what ran."),
+        Where | None,
+        typer.Option(
+            "--store",
+            parser=where_of,
+            metavar="PLACE",
+            help="The service's store: its tasks, and what ran.",
+        ),
     ] = None,
     out: Out = Path("comparison.json"),
     policy: PolicyFile = None,
@@ -496,8 +534,13 @@ def card(
         str, typer.Option(help="Who lets it go live; blank until somebody does.")
     ] = "",
     store: Annotated[
-        Path | None,
-        typer.Option("--store", help="The service's store: KPIs and alarms since."),
+        Where | None,
+        typer.Option(
+            "--store",
+            parser=where_of,
+            metavar="PLACE",
+            help="The service's store: KPIs and alarms since.",
+        ),
     ] = None,
     comparison: Annotated[
         Path | None,
@@ -563,8 +606,13 @@ def monitor(
 @app.command()
 def serve(
     store: Annotated[
-        Path | None,
-        typer.Option("--store", help="The service's store; var/escalon.db."),
+        Where | None,
+        typer.Option(
+            "--store",
+            parser=where_of,
+            metavar="PLACE",
+            help="The service's store; var/escalon.db.",
+        ),
     ] = None,
     model: Annotated[
         Path | None,
@@ -586,6 +634,98 @@ def serve(
     from escalon import operating
 
     operating.serve(store=store, model=model, policy=policy, host=host, port=port)
+
+
+@app.command()
+def worker(
+    store: Annotated[
+        Where | None,
+        typer.Option(
+            "--store",
+            parser=where_of,
+            metavar="PLACE",
+            help="The services' store: a postgresql:// address.",
+        ),
+    ] = None,
+    policy: PolicyFile = None,
+    channels: Annotated[
+        Path | None, typer.Option("--channels", help="File that names the channels.")
+    ] = None,
+) -> None:
+    """Do what has to happen without anybody calling: deliveries, deadlines, monitors.
+
+    For services that share a PostgreSQL store; run as many as you like, on as many
+    hosts. A service on a SQLite file does all of it itself. What is not given here
+    comes from the environment, as for serve.
+
+    Example: escalon worker --store postgresql://escalon@db/escalon
+    """
+    from escalon import delivering
+
+    delivering.worker(store=store, policy=policy, channels=channels)
+
+
+@channels.command("check")
+def check_channels(
+    document: Annotated[Path, typer.Argument(help="File of the channels (YAML).")],
+    policy: PolicyFile = None,
+) -> None:
+    """Say whether the channels may go live, and whether the policy's are all there.
+
+    Example: escalon channels check channels.yaml --policy policy.yaml
+    """
+    from escalon import delivering
+
+    delivering.check(document, policy=policy)
+
+
+@channels.command("test")
+def test_channel(
+    document: Annotated[Path, typer.Argument(help="File of the channels (YAML).")],
+    name: Annotated[str, typer.Argument(help="Which one.")],
+) -> None:
+    """Send one message that says it is a test; exit code 1 unless it was taken.
+
+    Example: escalon channels test channels.yaml pager
+    """
+    from escalon import delivering
+
+    delivering.test(document, name)
+
+
+@deliveries.command("list")
+def list_deliveries(
+    store: Store = _STORE,
+    status: Annotated[
+        str | None, typer.Option(help="pending, done or dead; any, if not given.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List what channels were told, or are to be; the newest first.
+
+    Example: escalon deliveries list --status dead
+    """
+    from escalon import delivering
+
+    delivering.show(store, status=status, limit=limit, as_json=as_json)
+
+
+@deliveries.command("redrive")
+def redrive(
+    outbox_id: Annotated[str, typer.Argument(help="The dead letter.")],
+    by: Annotated[str, typer.Option(help="Who wants it; stands in the audit log.")],
+    url: Annotated[
+        str | None, typer.Option(help="Of the service; the one on this machine.")
+    ] = None,
+) -> None:
+    """Have the service send a dead letter again, under the id it has had.
+
+    Example: escalon deliveries redrive out_5f0c… --by ana
+    """
+    from escalon import delivering
+
+    delivering.redrive(outbox_id, by=by, url=url)
 
 
 @app.command()
@@ -622,6 +762,12 @@ def verify(
         str | None,
         typer.Option(help="SIZE:ROOT noted earlier: finds a log cut or rewritten."),
     ] = None,
+    attachments: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory of the attachments: reads and checks every file, too."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove the audit log of a store, offline, from its stored bytes.
@@ -633,7 +779,7 @@ def verify(
     """
     from escalon import operating
 
-    operating.verify(store, expect=expect, as_json=as_json)
+    operating.verify(store, expect=expect, attachments=attachments, as_json=as_json)
 
 
 @policy.command("check")
@@ -660,8 +806,111 @@ def schema() -> None:
     operating.print_schema()
 
 
+Attached = Annotated[
+    Path | None,
+    typer.Option("--attachments", help="Their folder; beside the store's file."),
+]
+
+
+@db.command("current")
+def current(store: Store = _STORE, as_json: AsJson = False) -> None:
+    """Say which version of the schema a store has, and which this release wants.
+
+    Example: escalon db current --store var/escalon.db
+    """
+    from escalon import database
+
+    database.current(store, as_json=as_json)
+
+
+@db.command("upgrade")
+def upgrade(
+    store: Store = _STORE,
+    to: Annotated[str, typer.Option("--to", help="Version; the newest.")] = "head",
+) -> None:
+    """Bring a store forward, its data with it. The service must be stopped.
+
+    Example: escalon db upgrade --store var/escalon.db
+    """
+    from escalon import database
+
+    database.upgrade(store, to)
+
+
+@db.command("downgrade")
+def downgrade(
+    to: Annotated[str, typer.Option("--to", help="Version, such as 0002.")],
+    store: Store = _STORE,
+    loses: Annotated[
+        bool, typer.Option("--lose", help="Lose what has no place in that version.")
+    ] = False,
+) -> None:
+    """Bring a store back to an earlier version; refuses if something would be lost.
+
+    Example: escalon db downgrade --to 0002
+    """
+    from escalon import database
+
+    database.downgrade(store, to, loses=loses)
+
+
+@db.command("backup")
+def backup(
+    into: Annotated[Path, typer.Argument(help="Folder to make.")],
+    store: Store = _STORE,
+    attachments: Attached = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a store and its attachments, while it is in use.
+
+    Note the checkpoint it prints somewhere else, and pass it to restore as --expect.
+
+    Example: escalon db backup backups/monday
+    """
+    from escalon import database
+
+    database.make_backup(store, into, attachments=attachments, as_json=as_json)
+
+
+@db.command("restore")
+def restore(
+    source: Annotated[Path, typer.Argument(help="Folder that `backup` made.")],
+    store: Store = _STORE,
+    attachments: Attached = None,
+    expect: Annotated[
+        str | None, typer.Option(help="SIZE:ROOT noted elsewhere; the backup's own.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a backup back to an empty place, and prove it.
+
+    Example: escalon db restore backups/monday --store var/again.db
+    """
+    from escalon import database
+
+    database.bring_back(
+        source, store, attachments=attachments, expect=expect, as_json=as_json
+    )
+
+
+@db.command("check")
+def check_store(
+    store: Store = _STORE, attachments: Attached = None, as_json: AsJson = False
+) -> None:
+    """Prove a store: its log, every row of state, its attachments. It is only read.
+
+    Example: escalon db check --store var/escalon.db
+    """
+    from escalon import database
+
+    database.check(store, attachments=attachments, as_json=as_json)
+
+
 app.add_typer(audit, name="audit")
+app.add_typer(db, name="db")
 app.add_typer(policy, name="policy")
+app.add_typer(channels, name="channels")
+app.add_typer(deliveries, name="deliveries")
 
 
 @app.command()

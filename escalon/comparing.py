@@ -18,8 +18,9 @@ from escalon.terminal import mistakes, out, print_json, print_pairs, progress
 from serving.policy.rules import Mode, Policy
 from serving.policy.trigger import replay
 from serving.store.decided import Decided, decided, first_step
+from serving.store.opening import reading
 from serving.store.outcomes import outcomes
-from serving.store.sqlite import read_only
+from serving.where import Where
 from training.bundle import ModelBundle
 from training.compare import ComparisonError, Tasks, Way, compare
 from training.gates.parts import Parts
@@ -44,7 +45,7 @@ class Asked:
     ----------
     events : tuple of Path
         Events tables.
-    store : Path or None
+    store : Path, PostgresAddress or None
         The service's store: its tasks count too, and what ran there in shadow or as a
         canary is told beside.
     policy : Path or None
@@ -54,7 +55,7 @@ class Asked:
     """
 
     events: tuple[Path, ...]
-    store: Path | None
+    store: Where | None
     policy: Path | None
     target: Path
     as_json: bool
@@ -149,9 +150,9 @@ def _minutes(policy: Policy) -> float:
 # --- what the store tells ----------------------------------------------------
 
 
-def _known(store: Path) -> tuple[list[Decided], Outcomes]:
+def _known(store: Where) -> tuple[list[Decided], Outcomes]:
     """Return decisions and outcomes of the same tasks, in the same order."""
-    with read_only(store) as reader:
+    with reading(store) as reader:
         by_task = {one.task_id: one for one in decided(reader)}
         found = [one for one in outcomes(reader) if one.task_id in by_task]
     told = Outcomes.of(found)
@@ -175,7 +176,7 @@ def _way(name: str, steps: Iterable[int | None]) -> Way:
     return Way(name=name, step=np.array(known, dtype=np.float64))
 
 
-def replayed(store: Path, candidate: Policy) -> dict[str, Any]:
+def replayed(store: Where, candidate: Policy) -> dict[str, Any]:
     """Return what a candidate policy would have changed on the tasks of a store."""
     held, told = _known(store)
     again = [tuple(replay(d, candidate) for d in one.decisions) for one in held]
@@ -205,7 +206,7 @@ def replayed(store: Path, candidate: Policy) -> dict[str, Any]:
     return found
 
 
-def trials(store: Path, policy: Policy) -> list[dict[str, Any]]:
+def trials(store: Where, policy: Policy) -> list[dict[str, Any]]:
     """Return what policies and models that ran in shadow or as a canary would change.
 
     Each run, by mode, policy and model, is held against what really happened to the

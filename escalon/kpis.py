@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
 
 from escalon.terminal import fail, mistakes, out, print_json
 from serving.engine.figures import figures
-from serving.store.sqlite import read_only
+from serving.store.opening import reading
 from serving.store.transaction import StoreError
+from serving.where import Where
 from training.monitor.estimate import Estimate
 from training.monitor.kpis import FIGURES, By, Kpis, Row
 
@@ -39,7 +39,7 @@ _MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
 
 
 def show(
-    store: Path,
+    store: Where,
     *,
     since: datetime | None,
     until: datetime | None,
@@ -48,7 +48,7 @@ def show(
 ) -> None:
     """Print the KPIs of a store."""
     asked = _by(by)
-    with mistakes(StoreError), read_only(store) as reader:
+    with mistakes(StoreError), reading(store) as reader:
         found = figures(
             reader,
             now=datetime.now(UTC),
@@ -146,6 +146,9 @@ def _beside(name: str, found: Kpis) -> Iterator[tuple[str, ...]]:
         one = found.miss_bound
         value = "unknown" if one.value is None else f"≤ {one.value:.1%}"
         yield "  at most", value, "", f"{one.n} audits"
+    if name == "context_sufficiency":
+        for part, one in found.missing_parts.items():
+            yield f"  lacked {part}", *_cells(one, "ratings")
 
 
 def _number(one: Estimate) -> tuple[str, str]:

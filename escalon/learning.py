@@ -17,6 +17,7 @@ from features import batch
 from serving.policy.rules import Policy, PolicyError
 from serving.store.log import read_log
 from serving.store.transaction import StoreError
+from serving.where import Where, resolved
 from training.bundle import BundleError, Certificate, ModelBundle, SegmentBy
 from training.certify import CertificateError
 from training.costs import Costs
@@ -37,7 +38,7 @@ MISTAKES = (
 )
 
 
-def gather(events: list[Path], store: Path | None) -> pa.Table:
+def gather(events: list[Path], store: Where | None) -> pa.Table:
     """Return one events table of all `events` files and of the service's own log."""
     if not events and store is None:
         msg = "nothing to learn from: give --events, --store, or both"
@@ -62,7 +63,7 @@ def order_for(policy: Policy, **asked: Any) -> Order:
 class Asked:
     """What a user asks of a training; see `escalon train --help`."""
 
-    store: Path | None
+    store: Where | None
     alpha: float
     delta: float
     seed: int
@@ -93,11 +94,11 @@ def train_model(
     _print_trained(trained, version, as_json=as_json)
 
 
-def _sources(events: list[Path], store: Path | None) -> dict[str, Any]:
+def _sources(events: list[Path], store: Where | None) -> dict[str, Any]:
     """Return where the tasks of a training lie, for who asks for them later."""
     return {
         "events": [str(path.resolve()) for path in events],
-        "store": None if store is None else str(store.resolve()),
+        "store": None if store is None else str(resolved(store)),
     }
 
 

@@ -17,9 +17,10 @@ from escalon.terminal import fail, mistakes, out, print_json, progress
 from serving.engine.watch import Promises
 from serving.policy.audit import rfc3339
 from serving.policy.rules import PolicyError
-from serving.store.sqlite import read_only
+from serving.store.opening import reading
 from serving.store.transaction import StoreError
 from serving.store.watched import loaded_at, watched
+from serving.where import Where
 from training.bundle import BundleError, ModelBundle
 from training.monitor.alarm import Alarm, Severity
 from training.monitor.alarms import Watch
@@ -56,7 +57,7 @@ class _Seen:
     alarms: Sequence[Alarm]
 
 
-def monitor(store: Path, asked: Asked, *, as_json: bool) -> None:
+def monitor(store: Where, asked: Asked, *, as_json: bool) -> None:
     """Print the alarms of a store; exit code 1 if there are any, 0 if none."""
     if asked.window < _FEWEST_IN_A_WINDOW:
         msg = (
@@ -74,13 +75,13 @@ def monitor(store: Path, asked: Asked, *, as_json: bool) -> None:
         raise typer.Exit(ALARMS)
 
 
-def _looked(store: Path, asked: Asked, say: Callable[[str], None]) -> _Seen:
+def _looked(store: Where, asked: Asked, say: Callable[[str], None]) -> _Seen:
     bundle = None if asked.model is None else ModelBundle.load(asked.model)
     promises = Promises.of(bundle)
     matures = timedelta(days=asked.maturity)
     until = datetime.now(UTC) - matures
     say(f"reading {store}")
-    with read_only(store) as reader:
+    with reading(store) as reader:
         since = asked.since
         if since is None and bundle is not None:
             since = loaded_at(reader, bundle.digest)
@@ -118,7 +119,7 @@ def _time(alarm: Alarm) -> datetime:
     return datetime.fromtimestamp(alarm.since, UTC)
 
 
-def _print(store: Path, seen: _Seen) -> None:
+def _print(store: Where, seen: _Seen) -> None:
     """Print each alarm on two lines: nothing of it is cut to a column."""
     judged = f"judged by {seen.model}, " if seen.model else ""
     out.print(

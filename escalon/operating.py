@@ -8,16 +8,21 @@ from pathlib import Path
 import typer
 
 from escalon.terminal import err, fail, mistakes, out, print_json, print_pairs
+from serving.channels.config import ChannelsError
+from serving.policy.attendance import attended
 from serving.policy.rules import Policy, PolicyError, check, json_schema
 from serving.server import ServerError, run
 from serving.settings import Settings, SettingsError
 from serving.store.transaction import StoreError
-from serving.store.verify import verify_store
+from serving.store.verify import Report, verify_store
+from serving.where import Where
+
+MISTAKES = (SettingsError, PolicyError, ChannelsError, StoreError, ServerError)
 
 
 def serve(**given: object) -> None:
     """Start the service with what is given of its settings; stay until it stops."""
-    with mistakes(SettingsError, PolicyError, StoreError, ServerError):
+    with mistakes(*MISTAKES):
         known = {name: value for name, value in given.items() if value is not None}
         settings = Settings.load(**known)
         out.print(f"API      {settings.url}/v1/openapi.json")
@@ -25,27 +30,35 @@ def serve(**given: object) -> None:
         run(settings)
 
 
-def verify(store: Path, *, expect: str | None, as_json: bool) -> None:
+def verify(
+    store: Where, *, expect: str | None, attachments: Path | None, as_json: bool
+) -> None:
     """Prove the audit log of a store; exit code 1 if anything was changed."""
     with mistakes(StoreError):
-        report = verify_store(store, expect=_checkpoint(expect))
+        found = verify_store(store, expect=checkpoint(expect), attachments=attachments)
+    report(store, found, as_json=as_json)
+
+
+def report(store: Where, found: Report, *, as_json: bool) -> None:
+    """Print what a proof found; exit code 1 if anything was wrong."""
     if as_json:
-        print_json(report.to_json())
+        print_json(found.to_json())
     else:
-        held = report.events + report.decisions
+        held = found.events + found.decisions
         rows = [
-            ("records", report.size),
+            ("records", found.size),
             ("events and decisions held against them", held),
-            ("checkpoint", f"{report.size}:{report.root}"),
-            ("found", "nothing wrong" if report.is_sound else f"{report.found} wrong"),
-            *(("", problem) for problem in report.problems),
+            ("checkpoint", f"{found.size}:{found.root}"),
+            ("found", "nothing wrong" if found.is_sound else f"{found.found} wrong"),
+            *(("", problem) for problem in found.problems),
         ]
         print_pairs(f"Audit log of {store}", rows)
-    if not report.is_sound:
+    if not found.is_sound:
         raise typer.Exit(1)
 
 
-def _checkpoint(expect: str | None) -> tuple[int, str] | None:
+def checkpoint(expect: str | None) -> tuple[int, str] | None:
+    """Return the size and root that --expect names; None if it was not given."""
     if expect is None:
         return None
     size, _, root = expect.partition(":")
@@ -57,9 +70,10 @@ def _checkpoint(expect: str | None) -> tuple[int, str] | None:
 
 def check_policy(document: Path) -> None:
     """Say whether a policy may go live, and what to know about it."""
+    today = datetime.now(UTC).date()
     with mistakes(PolicyError):
-        found = Policy.load(document)
-    for warning in check(found, today=datetime.now(UTC).date()):
+        found = attended(Policy.load(document), today)
+    for warning in check(found, today=today):
         err.print(f"note: {warning}", markup=False)
     print_pairs(
         f"{document} may go live",

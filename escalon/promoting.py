@@ -19,6 +19,7 @@ from escalon.rules import policy_at
 from escalon.terminal import mistakes, out, print_json, print_pairs, progress
 from features.signals import schema_lines
 from serving.policy import yaml12
+from serving.where import Where, where_of
 from training.bundle import ModelBundle, now
 from training.dataset import snapshots
 from training.gates import SCHEMA, Evidence, Gate, Limits, LimitsError, Parts, judge
@@ -46,7 +47,7 @@ class Asked:
     ----------
     events : tuple of Path
         Events tables to judge on; with no store either, those of the training.
-    store : Path or None
+    store : Path, PostgresAddress or None
         The service's store, to judge on.
     limits, policy : Path or None
         Limits of the gates; the policy, for its costs.
@@ -57,7 +58,7 @@ class Asked:
     """
 
     events: tuple[Path, ...] = ()
-    store: Path | None = None
+    store: Where | None = None
     limits: Path | None = None
     policy: Path | None = None
     reason: str = ""
@@ -202,7 +203,7 @@ def _table(registry: Registry, found: Version, asked: Asked) -> pa.Table:
             "judge it on by --events or --store"
         )
         raise GateError(msg)
-    return gather(events, None if store is None else Path(store))
+    return gather(events, None if store is None else where_of(store))
 
 
 # --- what a person sees ------------------------------------------------------

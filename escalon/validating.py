@@ -13,6 +13,7 @@ import yaml
 from escalon.learning import MISTAKES, gather
 from escalon.terminal import mistakes, out, print_json, print_pairs, progress
 from serving.policy.rules import Validation
+from serving.where import Where
 from training import confidence
 from training.dataset import snapshots
 from training.judged import judged
@@ -23,7 +24,7 @@ SCHEMA = "escalon.validations/1"
 
 def audit_confidence(
     events: list[Path],
-    store: Path | None,
+    store: Where | None,
     *,
     signals: Sequence[str],
     target: Path,

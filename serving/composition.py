@@ -14,25 +14,30 @@ from typing import Any
 from serving.api.app import make_api
 from serving.api.edge import EdgeProblem, problem_json
 from serving.api.reading import Refusal
+from serving.channels.config import Channels, ChannelsError
+from serving.clock import SteadyClock
 from serving.console.pages import make_console
 from serving.door import Receive, Scope, Send, check_host, send_problem
 from serving.engine import Engine
 from serving.engine.models import DirectoryModel, ModelSource
+from serving.policy.attendance import attended
 from serving.policy.rules import Policy, PolicyError
 from serving.settings import Settings
-from serving.store.sqlite import SqliteStore
-from serving.store.transaction import StoreError
-from serving.worker import rounds_of, running
+from serving.store import ledger
+from serving.store.opening import open_store
+from serving.store.transaction import Store, StoreError
+from serving.worker import at_work
 
 # What keeps the service from deciding, and may pass: it is tried again.
-FAULTS = (StoreError, PolicyError, OSError)
+FAULTS = (StoreError, PolicyError, ChannelsError, OSError)
 _TRY_AGAIN = 2.0
 _log = logging.getLogger(__name__)
 
 
-def now() -> datetime:
-    """Return the time, in UTC."""
-    return datetime.now(UTC)
+def steady(store: Store) -> SteadyClock:
+    """Return a clock that gives no time before that of the last record of `store`."""
+    with store.reading() as reader:
+        return SteadyClock(ledger.last_at(reader))
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -41,9 +46,22 @@ def policy_of(settings: Settings) -> Policy:
     Raises
     ------
     PolicyError
-        If it must not go live.
+        If it must not go live, or somebody would wait where nobody is.
     """
-    return Policy.default() if settings.policy is None else Policy.load(settings.policy)
+    path = settings.policy
+    found = Policy.default() if path is None else Policy.load(path)
+    return attended(found, datetime.now(UTC).date())
+
+
+def channels_of(settings: Settings) -> Channels:
+    """Return where handoffs are told, beside the console.
+
+    Raises
+    ------
+    ChannelsError
+        If what the file says cannot be used.
+    """
+    return Channels.load(settings.channels, public_url=settings.public_url or "")
 
 
 def model_of(settings: Settings) -> ModelSource:
@@ -57,24 +75,52 @@ def engine_of(settings: Settings) -> Iterator[tuple[Engine, ModelSource]]:
 
     Raises
     ------
-    PolicyError
-        If the policy must not go live.
+    PolicyError, ChannelsError
+        If the policy, or the file of the channels, must not go live.
     StoreError
         If the store cannot be opened for writing.
     """
+    with (
+        contextlib.closing(open_store(settings.store)) as store,
+        engine_over(store, settings) as engine_and_model,
+    ):
+        yield engine_and_model
+
+
+@contextlib.contextmanager
+def engine_over(
+    store: Store, settings: Settings
+) -> Iterator[tuple[Engine, ModelSource]]:
+    """Yield the engine that `settings` describe over a store that is open.
+
+    Raises
+    ------
+    PolicyError, ChannelsError
+        If the policy, or the file of the channels, must not go live.
+    StoreError
+        If the store cannot be written to.
+    """
     policy, model = policy_of(settings), model_of(settings)
+    channels = channels_of(settings)
     with contextlib.ExitStack() as opened:
-        store = opened.enter_context(contextlib.closing(SqliteStore(settings.store)))
         engine = Engine(
             store,
             policy,
             model,
-            now,
+            steady(store),
             settings.key(),
             matures=timedelta(days=settings.monitor_maturity_days),
+            token_lasts=timedelta(seconds=settings.action_token_seconds),
+            attachments=settings.files,
         )
-        rounds = rounds_of(engine, monitor_seconds=settings.monitor_seconds)
-        opened.enter_context(running(rounds))
+        if settings.worker == "inside":
+            worker = at_work(
+                engine,
+                channels,
+                monitor_seconds=settings.monitor_seconds,
+                heartbeat_url=settings.heartbeat_url,
+            )
+            opened.enter_context(worker)
         yield engine, model
 
 
@@ -94,25 +140,37 @@ class Application:
         self._routes: Any = None
         self._trouble = "the service has not started"
         self._next_try = 0.0
+        self._store: Store | None = None
         self.engine: Engine | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an engine, and a store that takes what it does."""
+        store = self._store
+        return self.engine is not None and store is not None and store.is_open
 
     def open(self) -> bool:
         """Open the store unless it is open; whether it is now.
 
-        What keeps it from opening is logged and told to whoever calls: an agent must
-        learn that it has to stop, which a dead process cannot tell it.
+        One whose writer has ended is let go of and opened again. What keeps it from
+        opening is logged and told to whoever calls: an agent must learn that it has to
+        stop, which a dead process cannot tell it.
         """
         with self._gate:
-            if self.engine is None and time.monotonic() >= self._next_try:
+            if not self.is_open and time.monotonic() >= self._next_try:
                 self._next_try = time.monotonic() + _TRY_AGAIN
+                self._let_go()
                 self._try()
-            return self.engine is not None
+            return self.is_open
 
     def close(self) -> None:
         """Finish what is under way and let go of the store."""
         with self._gate:
-            self.engine = None
-            self._opened.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self.engine = self._store = None
+        self._opened.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -121,7 +179,7 @@ class Application:
         except Refusal as refusal:
             await send_problem(send, refusal.problem)
             return
-        if self.engine is None and not await asyncio.to_thread(self.open):
+        if not self.is_open and not await asyncio.to_thread(self.open):
             await send_problem(
                 send, self.unavailable(), headers={"retry-after": f"{_TRY_AGAIN:.0f}"}
             )
@@ -138,13 +196,17 @@ class Application:
     def _try(self) -> None:
         with contextlib.ExitStack() as opening:
             try:
-                engine, model = opening.enter_context(engine_of(self._settings))
+                store = open_store(self._settings.store)
+                opening.enter_context(contextlib.closing(store))
+                engine, model = opening.enter_context(
+                    engine_over(store, self._settings)
+                )
             except FAULTS as error:
                 self._trouble = str(error)
                 _log.error("not serving: %s", error, extra={"action": "not_serving"})
                 return
             self._routes = _routes(engine, model, self._settings)
-            self.engine = engine
+            self.engine, self._store = engine, store
             self._opened = opening.pop_all()
 
 
@@ -155,6 +217,7 @@ def _routes(engine: Engine, model: ModelSource, settings: Settings) -> Any:
         max_body_bytes=settings.max_body_bytes,
         max_events=settings.max_events,
         max_export_bytes=settings.max_export_bytes,
+        max_attachment_bytes=settings.max_attachment_bytes,
     )
     if not settings.console:
         return api

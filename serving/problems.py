@@ -25,10 +25,13 @@ class ProblemType(Enum):
     UNKNOWN_DELIVERY = ("unknown-delivery", 404, "No such delivery")
     NOT_DEAD = ("not-dead", 409, "Only a dead letter can be redriven")
     UNKNOWN_ATTACHMENT = ("unknown-attachment", 404, "No such attachment")
+    NO_ATTACHMENTS = ("no-attachments", 501, "This service keeps no attachments")
+    DAMAGED_ATTACHMENT = ("damaged-attachment", 500, "The attachment is damaged")
     WRONG_HASH = ("wrong-hash", 422, "The bytes are not those of this hash")
     NOT_LIVE = ("not-live", 409, "No person has this task now")
     NOT_DUE = ("not-due", 409, "No review of this task is due")
     WRONG_REVIEWER = ("wrong-reviewer", 403, "Somebody else must judge this task")
+    ENGINE_UNSOUND = ("engine-unsound", 503, "No good round of the auditor lately")
     NOT_A_MEMBER = ("not-a-member", 403, "Only members of the queue may do this")
 
     def __init__(self, slug: str, status: int, title: str) -> None:

@@ -17,9 +17,10 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Self
 
+from serving.channels.config import Channels
 from serving.policy.rules import Policy
 from serving.settings import PREFIX, Settings, SettingsError
-from serving.store.sqlite import SqliteStore
+from serving.store.opening import open_store
 
 _SERVICE = "serving.service:Escalon"
 _PATIENCE = 60.0
@@ -80,13 +81,14 @@ def start(settings: Settings, *, log: Path | None = None) -> Server:
 
     Raises
     ------
-    SettingsError, PolicyError, StoreError
+    SettingsError, PolicyError, ChannelsError, StoreError
         If it cannot start, see `preflight`.
     ServerError
         If it is not ready in time; says why.
     """
     preflight(settings)
-    written = log or settings.store.with_name(settings.store.name + ".log")
+    written = log or settings.beside("log")
+    written.parent.mkdir(parents=True, exist_ok=True)
     with written.open("wb") as output:
         process = _spawn(settings, output)
     server = Server(url=settings.url, log=written, process=process)
@@ -103,7 +105,7 @@ def run(settings: Settings) -> None:
 
     Raises
     ------
-    SettingsError, PolicyError, StoreError
+    SettingsError, PolicyError, ChannelsError, StoreError
         If it cannot start, see `preflight`.
     ServerError
         If it ends by itself.
@@ -129,13 +131,16 @@ def preflight(settings: Settings) -> None:
         If a file cannot be read or written, or the port is taken.
     PolicyError
         If the policy must not go live.
+    ChannelsError
+        If the file of the channels must not, or lacks one that the policy notifies.
     StoreError
         If the store cannot be opened for writing.
     """
     try:
-        if settings.policy is not None:
-            Policy.load(settings.policy)
-        SqliteStore(settings.store).close()
+        path = settings.policy
+        policy = Policy.default() if path is None else Policy.load(path)
+        Channels.load(settings.channels).check(policy)
+        open_store(settings.store).close()
     except OSError as error:
         msg = f"{error.filename or settings.store}: {error.strerror}; check the path"
         raise SettingsError(msg) from error
@@ -174,8 +179,8 @@ def _spawn(settings: Settings, output: IO[bytes] | None) -> subprocess.Popen[byt
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """Return what the process is told; its scratch files lie beside the store."""
-    home = settings.store.absolute().parent / "bentoml"
+    """Return what the process is told; its scratch files lie beside the store's."""
+    home = settings.directory.absolute() / "bentoml"
     home.mkdir(parents=True, exist_ok=True)
     return {
         "BENTOML_DO_NOT_TRACK": "True",

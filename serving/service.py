@@ -27,9 +27,10 @@ from serving.door import (
     is_bentos,
     send_problem,
 )
+from serving.orphan import end_with_parent
 from serving.problems import Problem
 from serving.server import run, start
-from serving.settings import Settings
+from serving.settings import Settings, workers_of
 
 if TYPE_CHECKING:
     from serving.composition import Application
@@ -68,8 +69,8 @@ class HotPath:
 
 @bentoml.service(
     name="escalon",
-    # One: the embedded store has one writer. `Settings` refuses more, and says why.
-    workers=1,
+    # `Settings` refuses more than one with a store that has one writer, and says why.
+    workers=workers_of(os.environ),
     # A decision waits for the disk, not for the processor.
     threads=16,
     metrics={"enabled": False},
@@ -87,6 +88,7 @@ class Escalon:
         # service, and the model's libraries take seconds to load.
         from serving.composition import Application  # noqa: PLC0415
 
+        end_with_parent()
         self._settings = Settings.load()
         self.application: Application = Application(self._settings)
         self.application.open()

@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import ipaddress
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from serving.where import PostgresAddress, Where, where_of
 
 PREFIX = "ESCALATION_"
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -39,11 +42,24 @@ def _address(host: str) -> str:
         raise ValueError(msg) from None
 
 
+def _web_address(url: str | None) -> str | None:
+    """Return `url` if it is one that can be called."""
+    if url is not None and not url.startswith(("http://", "https://")):
+        msg = "expected an address such as https://watch.example.com/beat"
+        raise ValueError(msg)
+    return url
+
+
 def _names(value: object) -> object:
     """Return a text of names between commas as a list of them."""
     if isinstance(value, str):
         return [name.strip() for name in value.split(",") if name.strip()]
     return value
+
+
+def _place(value: object) -> object:
+    """Return the place of a store that a text names."""
+    return where_of(value) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -55,8 +71,12 @@ class Settings(BaseSettings):
 
     Attributes
     ----------
-    store : Path
-        SQLite database. Its directory is made when the service starts.
+    store : Path or PostgresAddress
+        SQLite file, whose directory is made when the service starts; or the address of
+        a PostgreSQL database, for several processes and hosts.
+    home : Path or None
+        Directory of what is kept in files beside the store: its log, scratch, and a
+        secret that was made. None: that of the file; ``var`` with PostgreSQL.
     model : Path
         Directory of a model bundle, where `escalon promote` puts it. While no bundle
         there loads, rules decide; `/readyz` says so.
@@ -71,7 +91,8 @@ class Settings(BaseSettings):
         while listening on loopback, any name otherwise.
     secret : SecretStr
         Key of signed sessions and of the audit draw. Empty: made once and kept beside
-        the store, readable by the owner only.
+        the store, readable by the owner only. With PostgreSQL it must be given: all
+        processes of a deployment share it.
     console : bool
         Whether the pages for people are served under ``/console``.
     monitor_seconds : float
@@ -80,9 +101,26 @@ class Settings(BaseSettings):
     monitor_maturity_days : float
         How long after its last decision the labels of a task are waited for, in days,
         before monitors count it.
+    action_token_seconds : int
+        For how long an action token of an agent holds, in s.
+    heartbeat_url : str or None
+        Called after each minute in which the auditor found that all is well, so that a
+        watch elsewhere hears when it is not, or when nobody is there to find it.
+    channels : Path or None
+        File that names the channels which queues of the policy notify. None: there
+        are none beside the console.
+    public_url : str or None
+        Where people and other systems reach this service; for links in what channels
+        are told.
+    worker : str
+        ``"inside"``: what must happen without anybody calling happens in this process;
+        ``"none"``: in others, see `escalon worker`.
     workers : int
-        Processes. The embedded store has one writer, so it is 1.
-    max_body_bytes, max_events
+        Processes that serve. A SQLite file has one writer, so there it is 1.
+    attachments : Path or None
+        Directory of the files that events name; hosts that share a store share it.
+        None: beside a SQLite file; with PostgreSQL none are kept.
+    max_body_bytes, max_events, max_export_bytes, max_attachment_bytes
         Limits of one call; the answer names the one that was passed.
     """
 
@@ -90,7 +128,8 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
     )
 
-    store: Path = Path("var/escalon.db")
+    store: Annotated[Where, NoDecode, BeforeValidator(_place)] = Path("var/escalon.db")
+    home: Path | None = None
     model: Path = Path("var/model")
     policy: Path | None = None
     host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
@@ -100,17 +139,31 @@ class Settings(BaseSettings):
     console: bool = True
     monitor_seconds: Annotated[float, Field(ge=0)] = 300.0
     monitor_maturity_days: Annotated[float, Field(ge=0, le=365)] = 7.0
+    action_token_seconds: Annotated[int, Field(ge=1, le=10)] = 10
+    heartbeat_url: Annotated[str | None, AfterValidator(_web_address)] = None
+    channels: Path | None = None
+    public_url: Annotated[str | None, AfterValidator(_web_address)] = None
+    worker: Literal["inside", "none"] = "inside"
     workers: Annotated[int, Field(ge=1)] = 1
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
     max_events: Annotated[int, Field(ge=1)] = 1_000
     max_export_bytes: Annotated[int, Field(ge=1024)] = 16_777_216
+    max_attachment_bytes: Annotated[int, Field(ge=1024)] = 26_214_400
+    attachments: Path | None = None
 
     @model_validator(mode="after")
     def _is_servable(self) -> Self:
-        if self.workers != 1:
+        is_shared = isinstance(self.store, PostgresAddress)
+        if self.workers != 1 and not is_shared:
             msg = (
                 f"{PREFIX}WORKERS is {self.workers}, but the embedded SQLite store has "
-                "one writer; set it to 1"
+                f"one writer; set it to 1, or {PREFIX}STORE to a postgresql:// address"
+            )
+            raise ValueError(msg)
+        if is_shared and not self.secret.get_secret_value():
+            msg = (
+                f"{PREFIX}SECRET is not set, but every process that shares the store "
+                f"must have the same; set it to {_SHORTEST_SECRET} characters or more"
             )
             raise ValueError(msg)
         if 0 < len(self.secret.get_secret_value()) < _SHORTEST_SECRET:
@@ -136,6 +189,29 @@ class Settings(BaseSettings):
             raise SettingsError(_one_sentence(error)) from None
 
     @property
+    def directory(self) -> Path:
+        """Where what is kept in files lies, see `home`."""
+        if self.home is not None:
+            return self.home
+        return self.store.parent if isinstance(self.store, Path) else Path("var")
+
+    @property
+    def name(self) -> str:
+        """What the files that belong to the store begin with."""
+        return self.store.name if isinstance(self.store, Path) else "escalon"
+
+    def beside(self, ending: str) -> Path:
+        """Return the place of a file that belongs to the store."""
+        return self.directory / f"{self.name}.{ending}"
+
+    @property
+    def files(self) -> Path | None:
+        """The directory of the files that events name; None: none are kept."""
+        if self.attachments is not None or isinstance(self.store, PostgresAddress):
+            return self.attachments
+        return self.store.with_name(self.store.name + ".attachments")
+
+    @property
     def url(self) -> str:
         """The address to open on this machine."""
         open_to_all = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
@@ -153,8 +229,10 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """Return the variables from which `load` reads these settings again."""
-        values = self.model_dump(exclude_none=True)
+        values: dict[str, object] = self.model_dump(exclude_none=True)
         values["secret"] = self.secret.get_secret_value()
+        if isinstance(self.store, PostgresAddress):
+            values["store"] = self.store.url
         return {
             PREFIX + name.upper(): _as_variable(value) for name, value in values.items()
         }
@@ -166,8 +244,18 @@ class Settings(BaseSettings):
         """
         secret = self.secret.get_secret_value()
         if not secret:
-            secret = _kept_secret(self.store.with_name(self.store.name + ".secret"))
+            secret = _kept_secret(self.beside("secret"))
         return hashlib.sha256(secret.encode()).digest()
+
+
+def workers_of(environment: Mapping[str, str]) -> int:
+    """Return how many processes `environment` asks for; one where it does not say.
+
+    BentoML wants the number when the service is defined, before any settings are
+    loaded: what is wrong with it is said by whoever loads them.
+    """
+    said = environment.get(f"{PREFIX}WORKERS", "").strip()
+    return max(1, int(said)) if said.isdecimal() else 1
 
 
 def _as_variable(value: object) -> str:
@@ -197,6 +285,13 @@ def _one_sentence(error: ValidationError) -> str:
     faults = []
     for fault in error.errors(include_url=False):
         name = ".".join(str(part) for part in fault["loc"])
-        where = f"{PREFIX}{name.upper()}={fault['input']!r}: " if name else ""
+        where = f"{PREFIX}{name.upper()}={_shown(fault['input'])}: " if name else ""
         faults.append(where + fault["msg"].removeprefix("Value error, "))
     return "; ".join(faults)
+
+
+def _shown(value: object) -> str:
+    """Return `value` as it may be shown: an address may hold a password."""
+    scheme, mark, _ = str(value).partition("://")
+    is_secret = mark and "@" in str(value)
+    return f"'{scheme}://…'" if is_secret else repr(value)

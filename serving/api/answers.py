@@ -74,6 +74,9 @@ class HandoffRef(Answer):
     priority: str
     acknowledge_by: datetime
     resolve_by: datetime
+    lacking: list[str] = Field(
+        description="Parts of the package that are poorer than they should be."
+    )
 
 
 class StepAnswer(Answer):
@@ -92,12 +95,27 @@ class StepAnswer(Answer):
     message_id: str | None = Field(description="Show the user each id once.")
 
 
-class OwnershipAnswer(Answer):
-    """Whether an epoch may still act, and who owns the task."""
+class TokenState(Answer):
+    """Whether an action token is good, and if not, why."""
 
-    may_act: bool
-    owner: Owner
-    epoch: int
+    good: bool
+    fault: str | None = Field(examples=["expired", "old_epoch", "used"])
+    expected: str | None
+    found: str | None
+    consumed: bool = Field(description="Whether this call used it up.")
+
+
+class ViolationItem(Answer):
+    """What the agent still sent after the handover."""
+
+    event_id: str
+    kind: str
+    tool: str | None
+    epoch: int | None = Field(description="The one it named.")
+    acted: bool = Field(description="It was done after the handover, not only tried.")
+    at: datetime = Field(description="As the agent says.")
+    seen_at: datetime
+    event: dict[str, Any]
 
 
 class ContributionAnswer(Answer):
@@ -129,6 +147,44 @@ class ScoreAnswer(Answer):
     refused: list[Refused]
 
 
+class NoticeItem(Answer):
+    """The one message of a handover to the user, as it was made."""
+
+    message_id: str
+    handoff_id: str
+    state: Literal["pending", "shown"] = Field(
+        description="Whether the host application has said that the user saw it."
+    )
+    text: str
+    wait_s: float | None = Field(description="What was promised.")
+    said_at: datetime
+    shown_at: datetime | None
+
+
+class PresentItem(Answer):
+    """Somebody who is there: seen within the last 30 s."""
+
+    who: str
+    role: Literal["user", "person", "agent"]
+    doing: Literal["", "typing"]
+    seen_at: datetime
+
+
+class MessageItem(Answer):
+    """A message of the log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    message_id: str = Field(description="Followers show each id once.")
+    speaker: Literal["user", "agent", "person"] = Field(alias="from")
+    by: str | None
+    handoff_id: str | None
+    text: str
+    attachments: list[dict[str, Any]]
+    at: datetime
+    place: int = Field(description="In the task's log, from 0.")
+
+
 class TaskAnswer(Answer):
     """How a task stands."""
 
@@ -143,7 +199,15 @@ class TaskAnswer(Answer):
     account: dict[str, Any]
     decision: DecisionAnswer | None
     handoff_id: str | None
-    message: str | None
+    message: str | None = Field(
+        description="For the user, under `message_id`, in words that hold now."
+    )
+    message_id: str | None = Field(description="Show the user each id once.")
+    notice: NoticeItem | None
+    expected_wait_s: float | None = Field(
+        description="Until a person takes it up, as it looks now; while it waits."
+    )
+    presence: list[PresentItem]
     guidance: str | None = Field(description="For the agent that got the task back.")
 
 
@@ -154,8 +218,16 @@ class QueueItem(Answer):
     owner: str
     members: list[str]
     is_open: bool
+    unattended: bool = Field(description="Declared: nobody may be there at times.")
+    absent_from: datetime | None = Field(
+        description="When nobody is first there, on its whole chain, in 14 days."
+    )
     waiting: int
     claimed: int
+    overdue: int = Field(description="Of those, how many missed a deadline.")
+    capacity: int | None
+    expected_wait_s: float = Field(description="Of one that came now.")
+    closed_per_hour: float = Field(description="Over the last 24 hours.")
     oldest_s: float
     acknowledge_within_s: float
     resolve_within_s: float
@@ -191,6 +263,8 @@ class HandoffItem(Answer):
         description="When the claim ends by itself, unless it is renewed."
     )
     climbs: int = Field(description="Deadlines missed so far.")
+    is_overdue: bool = Field(description="A deadline was missed, and is not made good.")
+    shed: str | None = Field(description="Which queue had no room for it, and why.")
     request: str
     domain: str
     account: dict[str, Any]
@@ -209,7 +283,8 @@ class Rating(Answer):
 
     by: str
     sufficient: bool
-    missing: list[str]
+    missing: list[str] = Field(description="Parts of the package it lacked.")
+    note: str
     at: datetime
 
 
@@ -217,14 +292,20 @@ class HandoffAnswer(HandoffItem):
     """One handoff with its whole package."""
 
     package: dict[str, Any] | None = Field(
-        description="The context package, schema `escalon.package/1`."
+        description="The context package, schema `escalon.package/2`."
     )
     package_sha256: str | None
     rating: Rating | None
     resolution: dict[str, Any] | None = Field(
         description="What the closing event says, once closed."
     )
+    messages: list[MessageItem] = Field(
+        description="What was said while it lasted, after what the package holds."
+    )
     history: list[HistoryItem]
+    violations: list[ViolationItem] = Field(
+        description="What the agent still sent after it had lost the task."
+    )
 
 
 class HandoffList(Answer):
@@ -262,25 +343,6 @@ class PolicyAnswer(Answer):
     version: str
     digest: str
     document: dict[str, Any]
-
-
-class ReadyAnswer(Answer):
-    """What decides. Rules alone are ready, too."""
-
-    status: Literal["ready"]
-    model: str = Field(examples=["rules only: no model was given"])
-    model_version: str | None
-    model_problem: str | None
-    policy_version: str
-    mode: str
-    audit_size: int
-    audit_root: str
-
-
-class AliveAnswer(Answer):
-    """The process answers."""
-
-    status: Literal["alive"]
 
 
 class ProblemAnswer(BaseModel):

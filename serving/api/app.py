@@ -19,22 +19,28 @@ from starlette.routing import Route
 
 from serving.api import openapi
 from serving.api.answers import StepAnswer
-from serving.api.edge import PROBLEM_MEDIA, EdgeProblem, problem_json
+from serving.api.attachments import MAX_ATTACHMENT_BYTES, AttachmentRoutes
+from serving.api.edge import PROBLEM_MEDIA, EdgeProblem
+from serving.api.headers import REPLAYED_HEADER, key_of, with_epoch
 from serving.api.metrics import CONTENT_TYPE, Found, Metrics
 from serving.api.operation import Call, Operation
 from serving.api.otlp import MAX_EXPORT_BYTES, Otlp
 from serving.api.reading import Refusal, check_sender, checked, collected, parsed
+from serving.api.refusing import problem_of
+from serving.api.stream import Stream
 from serving.api.surface import OPERATIONS
-from serving.engine import Engine
+from serving.engine import Engine, keys
+from serving.engine.auditor import Sound
+from serving.engine.keys import Replay
 from serving.engine.receiving import Receiver
 from serving.problems import Problem
 from serving.safely import Failure, attempt
+from serving.store.idempotency import Kept
 from serving.store.transaction import StoreError
 
 MAX_BODY_BYTES = 1_048_576
 MAX_EVENTS = 1_000
-# Long enough for a restart, short enough for an agent that waits, in s.
-_RETRY_AFTER = "2"
+_LOWEST_PROBLEM = 400
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 T = TypeVar("T")
@@ -48,7 +54,7 @@ class Api:
     ----------
     engine : Engine
         Answers the calls.
-    max_body_bytes, max_events, max_export_bytes : int
+    max_body_bytes, max_events, max_export_bytes, max_attachment_bytes : int
         Limits of one call.
     """
 
@@ -59,12 +65,21 @@ class Api:
         max_body_bytes: int = MAX_BODY_BYTES,
         max_events: int = MAX_EVENTS,
         max_export_bytes: int = MAX_EXPORT_BYTES,
+        max_attachment_bytes: int = MAX_ATTACHMENT_BYTES,
     ) -> None:
         self._engine = engine
         self._max_export_bytes = max_export_bytes
+        self._max_attachment_bytes = max_attachment_bytes
         self._max_body_bytes = max_body_bytes
         self._max_events = max_events
-        self._metrics = Metrics(engine.queues, engine.health, self._found)
+        self._metrics = Metrics(
+            engine.queues,
+            engine.health,
+            self._found,
+            self._sound,
+            engine.acts_after_handover,
+            deliveries=engine.deliveries.load,
+        )
         self._document = _json(openapi.document(OPERATIONS))
 
     def routes(self) -> list[Route]:
@@ -72,6 +87,8 @@ class Api:
         return [
             *(self._route(operation) for operation in OPERATIONS),
             *self._otlp().routes(),
+            *self._attachments().routes(),
+            *Stream(self._engine.live, self._off_loop).routes(),
             Route("/v1/openapi.json", self._openapi),
             Route("/metrics", self._scraped),
         ]
@@ -80,6 +97,14 @@ class Api:
         """Return the alarms that are open, and the certificates that do not hold."""
         monitors = self._engine.monitors
         return monitors.standing(), monitors.withdrawn()
+
+    def _attachments(self) -> AttachmentRoutes:
+        most = self._max_attachment_bytes
+        return AttachmentRoutes(self._engine, self._off_loop, max_bytes=most)
+
+    def _sound(self) -> Sound:
+        """Return what the auditor found."""
+        return self._engine.auditor.sound()
 
     def _otlp(self) -> Otlp:
         receiver = Receiver(self._engine, lambda answer: self._count(answer, None))
@@ -98,27 +123,39 @@ class Api:
             call = await self._read(operation, request)
             started = time.perf_counter()
             try:
-                answer = await self._off_loop(lambda: operation.run(self._engine, call))
+                answer = await self._off_loop(lambda: self._made(operation, call))
             except Problem as problem:
                 # The good events of a bad batch were decided on all the same.
                 self._count(problem.extra, started)
                 raise
+            if isinstance(answer, Kept):
+                return _replayed(answer)
             if operation.answer is StepAnswer:
                 self._count(answer, started)
             return _answer(answer)
 
         return endpoint
 
+    def _made(self, operation: Operation, call: Call) -> Any:
+        """Return the answer to `call`, or what it was answered before."""
+        try:
+            with keys.under(call.key):
+                return operation.run(self._engine, call)
+        except Replay as replay:
+            return replay.kept
+
     def _count(self, answer: Mapping[str, Any], started: float | None) -> None:
         decision = answer.get("decision")
         if decision is not None:
             took = None if started is None else time.perf_counter() - started
             self._metrics.decided(decision, took)
+        if (handoff := answer.get("handoff")) is not None:
+            self._metrics.lacked(handoff["lacking"])
 
     # --- what comes in -------------------------------------------------------
 
     async def _read(self, operation: Operation, request: Request) -> Call:
-        query = body = None
+        query = body = key = value = None
         limit = self._max_events
         if operation.query is not None:
             given = dict(parse_qsl(request.url.query, keep_blank_values=True))
@@ -126,8 +163,12 @@ class Api:
         if operation.body is not None:
             check_sender(request.headers)
             sent = await collected(request.stream(), most=self._max_body_bytes)
-            body = checked(operation.body, parsed(sent), most_events=limit)
-        return Call(path=request.path_params, query=query, body=body)
+            value = parsed(sent)
+            body = checked(operation.body, value, most_events=limit)
+            body = with_epoch(request.headers, body)
+        if operation.takes_key:
+            key = key_of(request.headers, request.method, request.url.path, value)
+        return Call(path=request.path_params, query=query, body=body, key=key)
 
     # --- what is asked beside the table ---------------------------------------
 
@@ -147,7 +188,7 @@ class Api:
         outcome = await run_in_threadpool(attempt, work)
         if not isinstance(outcome, Failure):
             return outcome
-        if isinstance(outcome.error, Problem | Refusal | StoreError):
+        if isinstance(outcome.error, Problem | Refusal | StoreError | OSError):
             raise outcome.error
         where = "".join(traceback.format_tb(outcome.error.__traceback__))
         logger.error(
@@ -160,7 +201,7 @@ class Api:
 
     def refused(self, _: Request, error: Exception) -> Response:
         """Return the answer to a request that ended in `error`, and count it."""
-        problem, headers = _problem_of(error)
+        problem, headers = problem_of(error)
         self._metrics.refused(problem["type"])
         return Response(
             _json(problem),
@@ -176,6 +217,7 @@ def make_api(
     max_body_bytes: int = MAX_BODY_BYTES,
     max_events: int = MAX_EVENTS,
     max_export_bytes: int = MAX_EXPORT_BYTES,
+    max_attachment_bytes: int = MAX_ATTACHMENT_BYTES,
 ) -> Starlette:
     """Return the HTTP surface v1 over `engine`, as an ASGI application.
 
@@ -183,7 +225,7 @@ def make_api(
     ----------
     engine : Engine
         Answers the calls; on threads of their own, so that none waits for another.
-    max_body_bytes, max_events, max_export_bytes : int
+    max_body_bytes, max_events, max_export_bytes, max_attachment_bytes : int
         Limits of one call; the answer names the one that was passed.
     """
     api = Api(
@@ -191,8 +233,16 @@ def make_api(
         max_body_bytes=max_body_bytes,
         max_events=max_events,
         max_export_bytes=max_export_bytes,
+        max_attachment_bytes=max_attachment_bytes,
     )
-    errors = (Problem, Refusal, StoreError, HTTPException, ClientDisconnect)
+    errors = (
+        Problem,
+        Refusal,
+        StoreError,
+        OSError,
+        HTTPException,
+        ClientDisconnect,
+    )
     return Starlette(
         routes=api.routes(),
         exception_handlers=dict.fromkeys(errors, api.refused),
@@ -203,36 +253,16 @@ def _json(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
+def _replayed(kept: Kept) -> Response:
+    """Return what a call was answered when it was made first."""
+    is_problem = kept.status >= _LOWEST_PROBLEM
+    return Response(
+        kept.body,
+        status_code=kept.status,
+        headers={REPLAYED_HEADER: "true"},
+        media_type=PROBLEM_MEDIA if is_problem else "application/json",
+    )
+
+
 def _answer(value: Any) -> Response:
     return Response(_json(value), media_type="application/json")
-
-
-def _problem_of(error: Exception) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the problem that `error` is, and what goes into the headers with it."""
-    match error:
-        case Problem():
-            return error.to_json(), {}
-        case Refusal():
-            return error.problem, {}
-        case StoreError():
-            logger.error("store unavailable", extra={"action": "store_unavailable"})
-            detail = "nothing was kept; stop safely, and send the same call again"
-            kind = EdgeProblem.UNAVAILABLE
-            return problem_json(kind, detail), {"retry-after": _RETRY_AFTER}
-        case HTTPException():
-            return _routing_problem(error)
-        case ClientDisconnect():
-            detail = "the caller left before its body was whole; nothing was kept"
-            return problem_json(EdgeProblem.MALFORMED_JSON, detail), {}
-        case _:
-            raise error
-
-
-def _routing_problem(error: HTTPException) -> tuple[dict[str, Any], dict[str, str]]:
-    headers = dict(error.headers or {})
-    if error.status_code == EdgeProblem.NO_SUCH_METHOD.status:
-        known = headers.get("Allow", "")
-        detail = f"this address takes {known}"
-        return problem_json(EdgeProblem.NO_SUCH_METHOD, detail), headers
-    detail = "nothing has this address; GET /v1/openapi.json lists those that exist"
-    return problem_json(EdgeProblem.NO_SUCH_ADDRESS, detail), headers

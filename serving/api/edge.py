@@ -28,6 +28,7 @@ class EdgeProblem(Enum):
     NOT_JSON = ("not-json", 415, "The body must be JSON")
     UNKNOWN_HOST = ("unknown-host", 421, "The service has no such name")
     INTERNAL = ("internal", 500, "The service failed")
+    TOO_MANY_FOLLOWERS = ("too-many-followers", 503, "Too many follow tasks live")
     UNAVAILABLE = ("unavailable", 503, "The store does not answer")
 
     def __init__(self, slug: str, status: int, title: str) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter as Counted
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.registry import Collector
 
+from serving.api.delivery_metrics import Load, Outbox
+from serving.engine.auditor import Sound
 from serving.store.alarms import Raised
 
 Found = tuple[Sequence[Raised], frozenset[str]]
@@ -30,6 +36,12 @@ class Metrics:
     found : callable
         Returns the alarms that are open, and the segments whose certificate does not
         hold.
+    sound : callable, optional
+        Returns what the auditor found.
+    acts : callable
+        Returns how often agents acted after a handover.
+    deliveries : callable
+        Returns how each channel does.
     """
 
     def __init__(
@@ -37,11 +49,19 @@ class Metrics:
         queues: Callable[[], Mapping[str, Any]],
         health: Callable[[], Mapping[str, Any]],
         found: Callable[[], Found] = lambda: ((), frozenset()),
+        sound: Callable[[], Sound] | None = None,
+        acts: Callable[[], int] = lambda: 0,
+        *,
+        deliveries: Load = list,
     ) -> None:
         # A registry of its own: two services in one process do not mix.
         self._registry = CollectorRegistry()
         self._registry.register(_State(queues, health))
         self._registry.register(_Alarms(found))
+        self._registry.register(_Acts(acts))
+        self._registry.register(Outbox(deliveries))
+        if sound is not None:
+            self._registry.register(_Soundness(sound))
         self._decisions = Counter(
             "escalon_decisions",
             "Decisions, by what the agent was told and by who decided.",
@@ -66,6 +86,18 @@ class Metrics:
             ("type",),
             registry=self._registry,
         )
+
+        self._lacking = Counter(
+            "escalon_packages_lacking",
+            "Packages that were handed over poorer than they should be, by part.",
+            ("part",),
+            registry=self._registry,
+        )
+
+    def lacked(self, parts: Iterable[str]) -> None:
+        """Count what the package of one handover lacks, by the names of its parts."""
+        for part in parts:
+            self._lacking.labels(part).inc()
 
     def decided(self, decision: Mapping[str, Any], seconds: float | None) -> None:
         """Count one decision, as the engine answers it, that took `seconds`.
@@ -122,6 +154,63 @@ class _State(Collector):
             "mode": health["policy"]["mode"],
         }
         yield InfoMetricFamily("escalon_live", "What decides now.", value=info)
+        yield GaugeMetricFamily(
+            "escalon_degradation_rung",
+            "0: the model decides; 1: the last good one does; 2: rules alone.",
+            value=health["rung"],
+        )
+
+
+class _Soundness(Collector):
+    """Whether handovers are on their way, read when somebody asks."""
+
+    def __init__(self, sound: Callable[[], Sound]) -> None:
+        self._sound = sound
+
+    def describe(self) -> Iterator[Any]:
+        """Yield nothing: the registry need not ask the engine to take us in."""
+        yield from ()
+
+    def collect(self) -> Iterator[Any]:
+        """Yield what the auditor found, how long ago all was well, and broken words."""
+        sound = self._sound()
+        looks = GaugeMetricFamily(
+            "escalon_auditor_found",
+            "What the auditor found last, by what it looked at.",
+            labels=("look",),
+        )
+        for look, count in sorted(sound.looks.items()):
+            looks.add_metric((look,), count)
+        yield looks
+        yield GaugeMetricFamily(
+            "escalon_auditor_good_age_seconds",
+            "Time since a round of the auditor in which all was well, in s.",
+            value=sound.age_s,
+        )
+        yield GaugeMetricFamily(
+            "escalon_store_writable",
+            "1 unless a write has failed and none has lasted since.",
+            value=float(sound.is_writable),
+        )
+
+
+class _Acts(Collector):
+    """How often agents acted after a handover, as the store has it."""
+
+    def __init__(self, acts: Callable[[], int]) -> None:
+        self._acts = acts
+
+    def describe(self) -> Iterator[Any]:
+        """Yield nothing: the registry need not ask the engine to take us in."""
+        yield from ()
+
+    def collect(self) -> Iterator[Any]:
+        """Yield the count over all processes that share the store."""
+        yield CounterMetricFamily(
+            "escalon_acts_after_handover",
+            "Acts of agents after they had lost the task.",
+            value=self._acts(),
+        )
 
 
 class _Alarms(Collector):

@@ -11,8 +11,15 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serving.api.answers import ProblemAnswer
+from serving.api.bytes_doc import byte_paths
 from serving.api.edge import PROBLEM_MEDIA, EdgeProblem
-from serving.api.operation import Operation
+from serving.api.live import StreamQuery
+from serving.api.operation import (
+    EPOCH_HEADER,
+    KEY_HEADER,
+    REPLAYED_HEADER,
+    Operation,
+)
 from serving.problems import ProblemType
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -22,9 +29,34 @@ _PLAIN = {
     "/metrics": ("metrics", "Metrics for Prometheus.", "text/plain"),
     "/v1/openapi.json": ("openapi", "This document.", "application/json"),
 }
+_STREAMED = ("/v1/tasks/{task_id}/stream", "stream", "A task, followed live.")
 _EXPORTS = {
     "/v1/traces": ("otlp_traces", "Spans of an instrumented agent, as OTLP/HTTP."),
     "/v1/logs": ("otlp_logs", "Log records of an instrumented agent, as OTLP/HTTP."),
+}
+_KEY = {
+    "name": KEY_HEADER,
+    "in": "header",
+    "description": "The call has its effect once, and its first answer whenever it is "
+    "sent again under the same key: for 72 hours, and 30 days where it changed hands.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 255,
+        "pattern": "^[!-~]+$",
+    },
+}
+_EPOCH = {
+    "name": EPOCH_HEADER,
+    "in": "header",
+    "description": "The epoch under which the agent acts, in place of the body's.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+_REPLAYED = {
+    REPLAYED_HEADER: {
+        "description": "There where this is the answer of an earlier call.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
 }
 # What any call can meet, and any call with a body.
 _ALWAYS = (EdgeProblem.UNAVAILABLE,)
@@ -44,6 +76,8 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
         item[operation.method.lower()] = _described(operation)
     paths |= {path: {"get": _plain(*said)} for path, said in _PLAIN.items()}
     paths |= {path: {"post": _export(*said)} for path, said in _EXPORTS.items()}
+    paths |= byte_paths(_refusals)
+    paths[_STREAMED[0]] = {"get": _stream(*_STREAMED)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -63,6 +97,35 @@ def _plain(name: str, says: str, media: str) -> dict[str, Any]:
         "summary": says,
         "tags": ["platform"],
         "responses": {"200": {"description": says, "content": content}},
+    }
+
+
+def _stream(path: str, name: str, says: str) -> dict[str, Any]:
+    """Return a call that is answered with events until nobody is live."""
+    followed = Operation(
+        method="GET",
+        path=path,
+        name=name,
+        who="host application, operator",
+        says=says,
+        query=StreamQuery,
+        answer=ProblemAnswer,
+        problems=(ProblemType.UNKNOWN_TASK,),
+        run=lambda *_: None,
+    )
+    kinds = (
+        *_kinds(followed),
+        EdgeProblem.FOREIGN_PAGE,
+        EdgeProblem.TOO_MANY_FOLLOWERS,
+    )
+    told = "Server-sent events; `id` is a place in the task's log, to go on from."
+    return {
+        **_described(followed),
+        "responses": {
+            "200": {"description": told, "content": {"text/event-stream": {}}},
+            "204": {"description": "Nobody is live, and everything was told."},
+            **_refusals(kinds),
+        },
     }
 
 
@@ -109,7 +172,8 @@ def _described(operation: Operation) -> dict[str, Any]:
         "tags": [operation.who],
         "responses": _responses(operation),
     }
-    if parameters := [*_in_path(operation), *_in_query(operation)]:
+    parameters = [*_in_path(operation), *_in_query(operation), *_in_header(operation)]
+    if parameters:
         described["parameters"] = parameters
     if operation.body is not None:
         described["requestBody"] = {
@@ -124,6 +188,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {
         "200": {"description": operation.answer.__doc__, "content": content}
     }
+    if operation.takes_key:
+        responses["200"]["headers"] = _REPLAYED
     return responses | _refusals(_kinds(operation))
 
 
@@ -146,6 +212,8 @@ def _kinds(operation: Operation) -> list[EdgeProblem | ProblemType]:
         kinds += _WITH_BODY
     if operation.body is not None or operation.query is not None:
         kinds.append(ProblemType.MALFORMED_REQUEST)
+    if operation.takes_key:
+        kinds.append(ProblemType.KEY_REUSED)
     return kinds
 
 
@@ -157,6 +225,13 @@ def _in_path(operation: Operation) -> Iterator[dict[str, Any]]:
             "required": True,
             "schema": {"type": "string", "minLength": 1},
         }
+
+
+def _in_header(operation: Operation) -> Iterator[dict[str, Any]]:
+    if operation.takes_key:
+        yield _KEY
+    if operation.takes_epoch:
+        yield _EPOCH
 
 
 def _in_query(operation: Operation) -> Iterable[dict[str, Any]]:

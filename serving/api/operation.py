@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from serving.engine import Engine
+from serving.engine.keys import Key
 from serving.problems import ProblemType
 
 
@@ -22,12 +23,19 @@ class Call:
         The parameters of the address.
     query, body : Any
         Instances of the operation's models; None where it has none.
+    key : Key or None
+        Under which it is made.
     """
 
     path: Mapping[str, str] = field(default_factory=dict)
     query: Any = None
     body: Any = None
+    key: Key | None = None
 
+
+KEY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotency-Replayed"
+EPOCH_HEADER = "X-Task-Epoch"
 
 Run = Callable[[Engine, Call], Any]
 
@@ -54,6 +62,8 @@ class Operation:
         Models of what is taken.
     problems : tuple of ProblemType
         What the engine can refuse it with.
+    is_read : bool
+        Whether it changes nothing, though it is no GET.
     """
 
     method: str
@@ -66,3 +76,14 @@ class Operation:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     problems: tuple[ProblemType, ...] = ()
+    is_read: bool = False
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether it can be made under an Idempotency-Key."""
+        return self.method != "GET" and not self.is_read
+
+    @property
+    def takes_epoch(self) -> bool:
+        """Whether an agent may name its epoch in a header."""
+        return self.body is not None and "epoch" in self.body.model_fields

@@ -124,6 +124,9 @@ class KpisAnswer(Answer):
     agreement: Figure
     kappa: Figure
     service: dict[str, Figure]
+    missing_parts: dict[str, Figure] = Field(
+        description="Share of the ratings that miss a part, the commonest first."
+    )
     trend: list[KpiRow]
     by: By | None
     segments: list[KpiRow]

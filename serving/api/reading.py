@@ -5,6 +5,8 @@ Nothing here knows a web framework: the surface and the door to BentoML both use
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterable, Mapping
 from typing import Any, TypeVar
 
@@ -15,6 +17,10 @@ from serving.api.edge import EdgeProblem, faults, is_foreign, problem_json
 from serving.problems import ProblemType
 
 M = TypeVar("M", bound=BaseModel)
+
+_MOST_DIGITS = 20  # of a whole number of 64 bits, with its sign
+# What may be a longer one. In a text it is none: the slow reading tells.
+_LONG_NUMBER = re.compile(rb"\d{19}")
 
 
 class Refusal(Exception):  # noqa: N818 - it becomes a problem, not an error of ours
@@ -60,10 +66,16 @@ def parsed(body: bytes) -> Any:
     Raises
     ------
     Refusal
-        malformed-json, with line and column.
+        malformed-json, with line and column; or with the whole number that has more
+        than 64 bits, which would be kept as another.
     """
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
+        if _LONG_NUMBER.search(body) is not None:
+            json.loads(body, parse_int=_whole_number)
+    except RecursionError:
+        msg = "expected JSON of at most 200 levels, found more"
+        raise Refusal(EdgeProblem.MALFORMED_JSON, msg) from None
     except orjson.JSONDecodeError as error:
         raise Refusal(
             EdgeProblem.MALFORMED_JSON,
@@ -72,6 +84,25 @@ def parsed(body: bytes) -> Any:
             line=error.lineno,
             column=error.colno,
         ) from None
+    return value
+
+
+def _whole_number(digits: str) -> int:
+    """Return the number that `digits` are.
+
+    Raises
+    ------
+    Refusal
+        malformed-json, if it has more than 64 bits.
+    """
+    short = digits[:_MOST_DIGITS]
+    if short != digits or not -(2**63) <= int(digits) < 2**64:
+        raise Refusal(
+            EdgeProblem.MALFORMED_JSON,
+            f"expected whole numbers of at most 64 bits, found {short}…; send it as "
+            "text, so that every digit of it is kept",
+        )
+    return int(digits)
 
 
 def checked(model: type[M], value: Any, *, most_events: int) -> M:

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from serving.api import answers, wire
+from serving.api.actions import ACTIONS
+from serving.api.delivery import DELIVERY
+from serving.api.health import HEALTH
+from serving.api.live import LIVE
 from serving.api.monitoring import MONITORING
 from serving.api.operation import Operation
 from serving.api.oversight import OVERSIGHT
 from serving.problems import ProblemType
 
-
-def readiness(health: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``/readyz`` answers, of what the engine says of its health."""
-    model = health["model"]
-    why = model["problem"] or _FAULTS.get(model["fault"], model["fault"])
-    return {
-        "status": "ready",
-        "model": model["version"] if model["used"] else f"rules only: {why}",
-        "model_version": model["version"],
-        "model_problem": why if model["used"] else None,
-        "policy_version": health["policy"]["version"],
-        "mode": health["policy"]["mode"],
-        "audit_size": health["store"]["records"],
-        "audit_root": health["store"]["root"],
-    }
-
-
-_FAULTS = {"absent": "no model was given"}
 _P = ProblemType
 _ON_TASK = (_P.UNKNOWN_TASK, _P.STALE_EPOCH, _P.EVENT_CONFLICT, _P.MALFORMED_EVENT)
 _ON_HANDOFF = (
@@ -52,17 +35,7 @@ OPERATIONS: tuple[Operation, ...] = (
             call.path["task_id"], call.body.events, epoch=call.body.epoch
         ),
     ),
-    Operation(
-        method="POST",
-        path="/v1/ownership/verify",
-        name="verify",
-        who="tool gateway",
-        says="Ask, before a write, whether this epoch may still act.",
-        body=wire.VerifyRequest,
-        answer=answers.OwnershipAnswer,
-        problems=(_P.UNKNOWN_TASK,),
-        run=lambda engine, call: engine.verify(call.body.task_id, call.body.epoch),
-    ),
+    *ACTIONS,
     Operation(
         method="POST",
         path="/v1/score",
@@ -72,6 +45,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=wire.ScoreRequest,
         answer=answers.ScoreAnswer,
         problems=(_P.MALFORMED_EVENT,),
+        is_read=True,
         run=lambda engine, call: engine.score(call.body.events),
     ),
     Operation(
@@ -143,6 +117,17 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="POST",
+        path="/v1/handoffs/{handoff_id}/renew",
+        name="renew",
+        who="operator",
+        says="Go on working on it: a claim without a sign of life ends by itself.",
+        body=wire.MemberRequest,
+        answer=answers.HandoffItem,
+        problems=_ON_HANDOFF,
+        run=lambda engine, call: engine.renew(call.path["handoff_id"], by=call.body.by),
+    ),
+    Operation(
+        method="POST",
         path="/v1/handoffs/{handoff_id}/release",
         name="release",
         who="operator",
@@ -198,6 +183,7 @@ OPERATIONS: tuple[Operation, ...] = (
             by=call.body.by,
             sufficient=call.body.sufficient,
             missing=call.body.missing,
+            note=call.body.note,
         ),
     ),
     Operation(
@@ -211,6 +197,8 @@ OPERATIONS: tuple[Operation, ...] = (
         problems=(_P.MALFORMED_EVENT, _P.UNKNOWN_TASK, _P.EVENT_CONFLICT),
         run=lambda engine, call: engine.outcomes(call.body.events),
     ),
+    *LIVE,
+    *DELIVERY,
     *MONITORING,
     Operation(
         method="GET",
@@ -238,22 +226,5 @@ OPERATIONS: tuple[Operation, ...] = (
         },
     ),
     *OVERSIGHT,
-    Operation(
-        method="GET",
-        path="/healthz",
-        name="healthz",
-        who="platform",
-        says="Whether the process answers.",
-        answer=answers.AliveAnswer,
-        run=lambda *_: {"status": "alive"},
-    ),
-    Operation(
-        method="GET",
-        path="/readyz",
-        name="readyz",
-        who="platform",
-        says="Whether decisions are made, and by what; rules alone are ready, too.",
-        answer=answers.ReadyAnswer,
-        run=lambda engine, _: readiness(engine.health()),
-    ),
+    *HEALTH,
 )

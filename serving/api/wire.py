@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from features.events import EventKind
+from serving.policy.sufficiency import PackagePart
 
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)
@@ -96,13 +97,6 @@ class EscalateRequest(Request):
     epoch: Epoch | None = None
 
 
-class VerifyRequest(Request):
-    """What a tool gateway asks before a write."""
-
-    task_id: Name
-    epoch: Epoch
-
-
 class MemberRequest(Request):
     """Who acts: a member of the handoff's queue."""
 
@@ -137,9 +131,10 @@ class RateRequest(MemberRequest):
     """Whether the package was enough to take over without asking again."""
 
     sufficient: bool
-    missing: list[Name] = Field(
-        default_factory=list, max_length=50, description="What was missing, by name."
+    missing: list[PackagePart] = Field(
+        default_factory=list, max_length=50, description="The parts it lacked."
     )
+    note: Words = Field(default="", description="What else was missing, in words.")
 
 
 class HandoffStatusName(StrEnum):

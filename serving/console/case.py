@@ -8,6 +8,7 @@ from typing import Any
 from serving.console.timeline import Timeline, as_text
 from serving.console.views import Bars
 from serving.console.words import say
+from serving.engine.rating import PARTS
 
 Answer = Mapping[str, Any]
 # A handoff whose package is gone still has a page.
@@ -46,6 +47,7 @@ def shown(handoff: Answer, task: Answer) -> dict[str, Any]:
         "facts": tuple(_facts(handoff, task)),
         "how": tuple(_how(handoff, task)),
         "outcome": tuple(_outcome(handoff)),
+        "parts": tuple((part, say(f"part_{part}")) for part in PARTS),
     }
 
 
@@ -67,6 +69,15 @@ def _facts(handoff: Answer, task: Answer) -> Iterator[tuple[str, str]]:
         yield say("domain"), handoff["domain"]
     if agent := f"{task['agent_id']} {task['agent_version']}".strip():
         yield say("agent"), agent
+    if acts := ", ".join(_acts(handoff)):
+        yield say("acts_after_handover"), acts
+
+
+def _acts(handoff: Answer) -> Iterator[str]:
+    """Yield what the agent still did after the handover, each with its time."""
+    for one in handoff.get("violations", ()):
+        if one["acted"]:
+            yield f"{one['tool'] or one['kind']} {one['at'][11:19]} UTC"
 
 
 def _how(handoff: Answer, task: Answer) -> Iterator[tuple[str, str]]:
@@ -95,5 +106,6 @@ def _outcome(handoff: Answer) -> Iterator[tuple[str, str]]:
         yield say("minutes"), as_text(said["minutes"])
     if rating := handoff["rating"]:
         enough = say("enough" if rating["sufficient"] else "not_enough")
-        lacked = ", ".join(rating["missing"])
+        parts = [say(f"part_{part}") for part in rating["missing"] if part in PARTS]
+        lacked = "; ".join(filter(None, [", ".join(parts), rating["note"]]))
         yield say("package"), f"{enough}: {lacked}" if lacked else enough

@@ -12,6 +12,7 @@ from serving.console.words import say
 Fields = Mapping[str, Sequence[str]]
 _MOST_FIELDS = 100
 _MOST_MINUTES = 10_000
+_MOST_WORDS = 20_000
 _NEEDED = ("yes", "no", "uncertain")
 
 
@@ -52,6 +53,8 @@ class Entered:
     ----------
     guidance : str or None
         None: that form was not used.
+    said, message_id : str
+        Words for the user, and their id.
     """
 
     needed: str = ""
@@ -59,7 +62,10 @@ class Entered:
     minutes: str = ""
     sufficient: str = ""
     missing: tuple[str, ...] = ()
+    lacked: str = ""
     guidance: str | None = None
+    said: str = ""
+    message_id: str = ""
 
     @classmethod
     def of(cls, fields: Fields) -> Entered:
@@ -70,7 +76,11 @@ class Entered:
             minutes=one(fields, "minutes"),
             sufficient=one(fields, "sufficient"),
             missing=tuple(fields.get("missing", ())),
+            lacked=one(fields, "lacked"),
             guidance=one(fields, "guidance") if "guidance" in fields else None,
+            # Browsers end the lines of a form in their own way.
+            said=fields.get("said", ("",))[-1].replace("\r\n", "\n"),
+            message_id=one(fields, "message_id"),
         )
 
 
@@ -84,6 +94,10 @@ class Resolution:
         Time spent; None if not said.
     sufficient : bool or None
         Whether the package was enough; None if not rated.
+    missing : tuple of str
+        The parts it lacked.
+    lacked : str
+        What else, in words.
     """
 
     needed: str
@@ -91,6 +105,7 @@ class Resolution:
     minutes: float | None
     sufficient: bool | None
     missing: tuple[str, ...]
+    lacked: str
 
     @classmethod
     def of(cls, entered: Entered) -> Resolution:
@@ -113,6 +128,7 @@ class Resolution:
                 else None
             ),
             missing=entered.missing,
+            lacked=entered.lacked,
         )
 
 
@@ -127,6 +143,21 @@ def guidance_of(entered: Entered) -> str:
     if not entered.guidance:
         raise FormError(say("no_guidance"))
     return entered.guidance
+
+
+def words_of(entered: Entered) -> str:
+    """Return the words for the user, as they were written.
+
+    Raises
+    ------
+    FormError
+        If there are none, or too many.
+    """
+    if not entered.said.strip():
+        raise FormError(say("no_words"))
+    if len(entered.said) > _MOST_WORDS:
+        raise FormError(say("too_long"))
+    return entered.said
 
 
 def _minutes(text: str) -> float | None:

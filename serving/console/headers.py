@@ -51,7 +51,11 @@ class SafeHeaders:
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                # A download is not ours: it brings a policy that lets it do nothing.
+                sandbox = headers.get("content-security-policy")
                 headers.update(HEADERS)
+                if sandbox is not None:
+                    headers["content-security-policy"] = sandbox
                 if scope["path"].startswith(_ASSETS):
                     headers["cache-control"] = "no-cache"
             await send(message)

@@ -27,15 +27,25 @@ from serving.console.asking import (
     redirect,
     view_of,
 )
-from serving.console.forms import Entered, FormError, Resolution, guidance_of, one
+from serving.console.downloads import Downloads
+from serving.console.forms import (
+    Entered,
+    FormError,
+    Resolution,
+    guidance_of,
+    one,
+    words_of,
+)
 from serving.console.headers import SafeHeaders
 from serving.console.queues import PAGE, Queues, stamp_of
 from serving.console.rendering import Templates
 from serving.console.troubles import said_of, trouble_of
 from serving.console.words import say
 from serving.engine import Engine
+from serving.engine.live import Said
 from serving.engine.models import ModelSource, NoModel
 from serving.problems import Problem
+from serving.store.tasks import new_id
 from serving.store.transaction import StoreError
 
 _TOLD = ("resolved", "returned", "released")
@@ -76,6 +86,7 @@ class Console:
         self._key = key
         self._clock = clock
         self._queues = Queues(engine)
+        self._downloads = Downloads(engine)
         self._templates = Templates()
 
     def routes(self) -> list[Route | Mount]:
@@ -88,7 +99,13 @@ class Console:
             Route(HOME + "/pulse", self._for_me(self._pulse)),
             Route(HOME + "/overview", self._for_me(self._overview)),
             Route(at, self._for_me(self._case)),
+            Route(at + "/package.json", self._for_me(self._downloads.package)),
+            Route(
+                HOME + "/attachments/{sha256}",
+                self._for_me(self._downloads.attachment),
+            ),
             Route(at + "/claim", self._posted(self._claim), methods=["POST"]),
+            Route(at + "/say", self._posted(self._say), methods=["POST"]),
             Route(at + "/release", self._posted(self._release), methods=["POST"]),
             Route(at + "/resolve", self._posted(self._resolve), methods=["POST"]),
             Route(at + "/return", self._posted(self._return), methods=["POST"]),
@@ -187,6 +204,8 @@ class Console:
             member=handoff["queue"] in self._queues.people()[me],
             stamp=stamp_of([handoff]),
             entered=entered or Entered(),
+            # Sent twice, the same form says it once.
+            next_message=new_id("say"),
             trouble=trouble,
             **case.shown(handoff, task),
         )
@@ -235,6 +254,16 @@ class Console:
         self._engine.claim(handoff_id, by=me)
         return f"{HOME}/handoffs/{quote(handoff_id, safe='')}"
 
+    def _say(self, handoff_id: str, me: str, entered: Entered) -> str:
+        said = Said(
+            text=words_of(entered),
+            by=me,
+            message_id=entered.message_id or None,
+            handoff_id=handoff_id,
+        )
+        self._engine.live.say(self._engine.handoff(handoff_id)["task_id"], said)
+        return f"{HOME}/handoffs/{quote(handoff_id, safe='')}#talk"
+
     def _release(self, handoff_id: str, me: str, _: Entered) -> str:
         self._engine.release(handoff_id, by=me)
         return f"{HOME}?told=released"
@@ -243,7 +272,11 @@ class Console:
         said = Resolution.of(entered)
         if said.sufficient is not None:
             self._engine.rate(
-                handoff_id, by=me, sufficient=said.sufficient, missing=said.missing
+                handoff_id,
+                by=me,
+                sufficient=said.sufficient,
+                missing=said.missing,
+                note=said.lacked,
             )
         self._engine.resolve(
             handoff_id, by=me, needed=said.needed, note=said.note, minutes=said.minutes

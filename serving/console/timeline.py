@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from serving.policy.sufficiency import hash_of
+
 Package = Mapping[str, Any]
 _SHORT = 60
 
@@ -19,6 +21,7 @@ class Voice(StrEnum):
     """Who is speaking: decides the frame, and the order of what is of one moment."""
 
     USER = "user"
+    PERSON = "person"
     THOUGHT = "thought"
     TOOL = "tool"
     RECORD = "record"
@@ -27,17 +30,20 @@ class Voice(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A file that came with a message: named here, never opened.
+    """A file that came with a message: named here, saved on demand, never opened.
 
     Attributes
     ----------
     name, media_type, digest : str
         As the log has them; empty if it does not.
+    is_named : bool
+        Whether `digest` is a SHA-256 (hex), by which the bytes can be asked for.
     """
 
     name: str
     media_type: str
     digest: str
+    is_named: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +57,7 @@ class Step:
     at : str
         When, RFC 3339 in UTC.
     title : str
-        Kind of a record or thought; name of a tool.
+        Kind of a record or thought; name of a tool, or of a person who wrote.
     text : str
         What was said; what the tool answered.
     fields : tuple of (str, str)
@@ -139,13 +145,15 @@ def _when(step: Step) -> tuple[datetime, int]:
 
 def _turns(package: Package) -> Iterator[Step]:
     for place, turn in enumerate(package["conversation"], 1):
+        voice, rest = Voice(turn["speaker"]), dict(turn["rest"])
         yield Step(
-            voice=Voice.USER if turn["speaker"] == "user" else Voice.AGENT,
+            voice=voice,
             anchor=f"message-{place}",
             at=turn["at"],
+            title=as_text(rest.pop("by", None)) if voice is Voice.PERSON else "",
             text=turn["text"],
             attachments=_attached(turn["attachments"]),
-            fields=_fields(turn["rest"]),
+            fields=_fields(rest, empty=("text", "attachments")),
         )
 
 
@@ -166,8 +174,19 @@ def _attempts(package: Package) -> Iterator[Step]:
             arguments=as_text(attempt["arguments"]),
             error=_error(attempt["error"]),
             outcome=attempt["outcome"],
-            fields=tuple(f for rest in attempt["rest"] for f in _fields(rest)),
+            fields=tuple(_of_attempt(attempt)),
         )
+
+
+def _of_attempt(attempt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the other fields of call and result; those of schema 1 were one list."""
+    rest, answer = attempt["rest"], attempt.get("result_rest", {})
+    for one in rest if isinstance(rest, list) else [rest]:
+        yield from _fields(one, empty=("arguments", "call_id", "is_write"))
+    # What ties a result to its call is known from where it stands.
+    known = {name: attempt.get(name) for name in ("tool", "call_id")}
+    new = {k: v for k, v in answer.items() if k not in known or v != known[k]}
+    yield from _fields(new, empty=("text", "error"))
 
 
 def _thoughts(package: Package) -> Iterator[Step]:
@@ -232,10 +251,15 @@ def _error(error: Any) -> str:
     return as_text(error)
 
 
-def _fields(rest: Any) -> tuple[tuple[str, str], ...]:
+def _fields(rest: Any, empty: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
+    """Return fields as text; those named in `empty` only where they hold something."""
     if not isinstance(rest, Mapping):
         return ()
-    return tuple((str(name), as_text(value)) for name, value in rest.items())
+    return tuple(
+        (str(name), as_text(value))
+        for name, value in rest.items()
+        if value or name not in empty
+    )
 
 
 def _attached(attachments: Any) -> tuple[Attachment, ...]:
@@ -245,6 +269,7 @@ def _attached(attachments: Any) -> tuple[Attachment, ...]:
             name=as_text(one.get("name")),
             media_type=as_text(one.get("media_type")),
             digest=as_text(one.get("sha256")),
+            is_named=hash_of(one) is not None,
         )
         for one in listed
         if isinstance(one, Mapping)
