@@ -95,7 +95,8 @@ def test_every_setting_is_documented() -> None:
 
 def test_every_metric_is_documented() -> None:
     """The page of the service names each metric that is exposed."""
-    live = {"model": {"version": "m"}, "policy": {"version": "1", "mode": "shadow"}}
+    policy = {"version": "1", "mode": "shadow"}
+    live = {"model": {"version": "m"}, "policy": policy, "rung": 0}
     exposed = Metrics(lambda: {"queues": []}, lambda: live).exposed().decode()
     names = {line.split()[2] for line in exposed.splitlines() if "# HELP" in line}
     asked = {name for name in names if not name.endswith("_created")}

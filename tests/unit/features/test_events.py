@@ -260,6 +260,8 @@ def test_unknown_kinds_and_fields_are_kept() -> None:
 def test_outcomes_are_the_kinds_that_tell_how_it_went() -> None:
     """Every kind is an outcome or feeds signals, and which is fixed."""
     outcomes = {
+        "person_message",
+        "package_rating",
         "handoff",
         "claimed",
         "returned",

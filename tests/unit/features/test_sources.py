@@ -481,7 +481,7 @@ def test_documents_are_counted_where_they_are_listed() -> None:
 def test_deep_arguments_are_read_as_far_as_identifiers_go() -> None:
     """Nesting beyond twenty levels is hashed but not searched."""
     deep: Any = "W9"
-    for _ in range(200):
+    for _ in range(100):
         deep = {"a": deep}
     values = read(call(arguments=deep))[0]
     assert "unseen_arguments" not in values

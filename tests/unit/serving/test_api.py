@@ -6,13 +6,16 @@ import asyncio
 import re
 import warnings
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
 from serving.api.app import make_api
-from serving.api.surface import OPERATIONS, readiness
+from serving.api.health import readiness
+from serving.api.surface import OPERATIONS
+from serving.engine.ways import Written
 from serving.store.transaction import StoreError
 
 if TYPE_CHECKING:
@@ -183,6 +186,7 @@ def test_gateway_asks_before_a_write(desk: Any, client: TestClient) -> None:
         "may_act": False,
         "owner": {"kind": "queue", "id": "general"},
         "epoch": 2,
+        "token": None,
     }
 
 
@@ -234,6 +238,19 @@ def test_person_releases(desk: Any, client: TestClient) -> None:
     client.post(f"{at}/claim", json={"by": MEMBER})
     answer = ok(client.post(f"{at}/release", json={"by": MEMBER}), "release")
     assert (answer["status"], answer["claimed_by"]) == ("QUEUED", None)
+
+
+def test_person_renews_a_claim(desk: Any, client: TestClient) -> None:
+    """A claim lasts a whole lease more; what nobody has cannot be renewed."""
+    at = f"/v1/handoffs/{handed_over(desk)}"
+    refused(client.post(f"{at}/renew", json={"by": MEMBER}), 409, "illegal-transition")
+    claimed = ok(client.post(f"{at}/claim", json={"by": MEMBER}), "claim")
+    desk.clock.turn(timedelta(minutes=10))
+    renewed = ok(client.post(f"{at}/renew", json={"by": MEMBER}), "renew")
+    assert (claimed["lease_until"], renewed["lease_until"]) == (
+        "2026-11-24T12:30:00Z",
+        "2026-11-24T12:40:00Z",
+    )
 
 
 def test_second_claim_is_told_the_holder(desk: Any, client: TestClient) -> None:
@@ -327,7 +344,14 @@ def test_broken_model_is_not_an_error(desk: Any, client: TestClient) -> None:
 def test_readiness_explains_each_fault() -> None:
     """A fault without words is told by its name; none is left out."""
     health = {
-        "model": {"version": None, "fault": "KeyError", "used": False, "problem": None},
+        "model": {
+            "version": None,
+            "fault": "KeyError",
+            "used": False,
+            "problem": None,
+            "made_at": None,
+        },
+        "rung": 2,
         "policy": {"version": "1", "mode": "enforce"},
         "store": {"records": 1, "root": "00"},
     }
@@ -510,18 +534,19 @@ def test_closed_store_is_unavailable(desk: Any, client: TestClient) -> None:
 
 
 class Broken:
-    """An engine of which every call fails in a way nobody foresaw."""
+    """An engine of which every call, of every part, fails in a way nobody foresaw."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
+        self.written = Written()
 
     def __getattr__(self, name: str) -> Any:
-        """Return a call that fails."""
+        """Return a part of which every call fails."""
+        return Broken(self.error)
 
-        def fail(*_: Any, **__: Any) -> None:
-            raise self.error
-
-        return fail
+    def __call__(self, *_: Any, **__: Any) -> None:
+        """Fail."""
+        raise self.error
 
 
 def test_unforeseen_failure_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,7 @@ from serving.door import checked_predict, is_bentos
 from serving.policy.rules import Policy, PolicyError
 from serving.settings import Settings
 from serving.store.sqlite import SqliteStore
+from serving.store.transaction import StoreClosedError
 
 EVENT = {
     "event_id": "e1",
@@ -195,6 +196,27 @@ def test_no_second_try_at_once(application: Application, settings: Settings) -> 
     assert not application.open()
     other.close()
     assert not application.open()
+
+
+# The thread ends on purpose here.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_store_whose_writer_ended_is_opened_again(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call after that finds a new store, and is answered."""
+    monkeypatch.setattr("serving.composition._TRY_AGAIN", 0.0)
+    assert application.open()
+    first = application.engine
+    assert first is not None
+
+    def end(_: object) -> None:
+        raise SystemExit
+
+    with pytest.raises(StoreClosedError):
+        first.ways.do(end)
+    assert not application.is_open
+    assert Call("/readyz").to(application)["status"] == "ready"
+    assert application.engine is not first
 
 
 def test_bad_policy_is_told(settings: Settings, tmp_path: Path) -> None:

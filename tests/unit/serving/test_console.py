@@ -498,6 +498,7 @@ def test_resolution_is_a_label(browser: Browser, case: str, desk: Any) -> None:
         minutes="4,5",
         sufficient="no",
         missing=["attempts", "why"],
+        lacked="The number of the order.",
     )
     assert answer.status_code == 303
     assert say("told_resolved") in words_of(browser.get(answer.headers["location"]))
@@ -515,7 +516,7 @@ def test_resolution_is_a_label(browser: Browser, case: str, desk: Any) -> None:
     for part in (
         "Lost in transit.",
         "4.5",
-        "Not enough: attempts, why",
+        "Not enough: attempts, why; The number of the order.",
         "Closed by general-1",
     ):
         assert part in closed
@@ -678,7 +679,7 @@ def test_every_word_exists_and_is_used() -> None:
     named = set(re.findall(r"\"(\w+)\"", text)) | asked
     # Names that are put together, or that the engine gives: states, priorities.
     made = re.compile(
-        r"(nothing_|told_|by_)\w+|\w+_hint|[A-Z]+|urgent|high|normal|unanswered"
+        r"(nothing_|told_|by_|part_)\w+|\w+_hint|[A-Z]+|urgent|high|normal|unanswered"
     )
     idle = {word for word in WORDS if word not in named and not made.fullmatch(word)}
     assert idle == set()

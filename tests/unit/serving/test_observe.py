@@ -66,9 +66,9 @@ def test_a_hard_rule_needs_no_model(desk: Any) -> None:
 
 
 def test_a_handover_is_whole(desk: Any) -> None:
-    """Handoff, package, deadlines, outbox and the log's own event come together."""
+    """Handoff, package, deadlines, notice and the log's own event come together."""
     desk.hand_over()
-    tables = ("handoff", "package", "timer", "outbox", "handoff_history")
+    tables = ("handoff", "package", "timer", "notice", "handoff_history")
     assert [desk.count(table) for table in tables] == [1, 1, 2, 1, 1]
     desk.close()
     kinds = [event.kind for event in read_log(desk.path)]

@@ -260,7 +260,7 @@ def test_a_closed_handoff_cannot_be_moved(desk: Any, verb: str) -> None:
     rest = {"resolve": {"needed": "yes"}, "return_": {"guidance": "x"}}.get(verb, {})
     handoff = desk.hand_over()
     desk.engine.claim(handoff, by=ANA)
-    desk.engine.resolve(handoff, by=ANA, needed="yes")
+    desk.engine.resolve(handoff, by=ANA, needed="no")
     problem = refused(lambda: getattr(desk.engine, verb)(handoff, by=ANA, **rest))
     assert problem.kind.slug == "illegal-transition"
 
@@ -323,10 +323,10 @@ def test_the_latest_rating_of_each_person_stands(desk: Any) -> None:
     """A package is rated again as often as its receiver likes."""
     handoff = desk.hand_over()
     desk.engine.claim(handoff, by=ANA)
-    desk.engine.rate(handoff, by=ANA, sufficient=False, missing=["order id"])
+    desk.engine.rate(handoff, by=ANA, sufficient=False, missing=["other"])
     desk.engine.rate(handoff, by=ANA, sufficient=True)
     rating = desk.engine.handoff(handoff)["rating"]
-    assert (rating["sufficient"], rating["missing"]) == (True, [])
+    assert (rating["sufficient"], rating["missing"], rating["note"]) == (True, [], "")
     assert desk.count("rating") == 1
 
 
@@ -352,7 +352,7 @@ def test_deadlines_end_and_run_again_with_the_handoff(desk: Any) -> None:
     handoff = desk.hand_over()
     assert open_timers() == ["acknowledge", "resolve"]
     desk.engine.claim(handoff, by=ANA)
-    assert open_timers() == ["resolve"]
+    assert open_timers() == ["lease", "resolve"]
     desk.engine.release(handoff, by=ANA)
     assert open_timers() == ["acknowledge", "resolve"]
     desk.engine.claim(handoff, by=ANA)

@@ -35,7 +35,7 @@ def test_no_word_of_a_person_reaches_the_audit_log(desk: Any) -> None:
         answer = desk.engine.escalate("t", by=CANARY, reason=CANARY)
         handoff = answer["handoff"]["handoff_id"]
         desk.engine.claim(handoff, by=ANA)
-        desk.engine.rate(handoff, by=ANA, sufficient=False, missing=[CANARY])
+        desk.engine.rate(handoff, by=ANA, sufficient=False, note=CANARY)
         said = (
             {"needed": "yes", "note": CANARY}
             if end == "resolve"

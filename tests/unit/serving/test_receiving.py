@@ -175,3 +175,24 @@ def test_exports_at_once_are_all_kept(
         receipts = list(pool.map(receiver.take, exports))
     assert receipts == [Receipt()] * len(exports)
     assert [len(texts(desk, f"task {n}")) for n in range(6)] == [8] * 6
+
+
+def test_what_an_agent_says_after_the_handover_is_kept_as_that(
+    desk: Any, receiver: Receiver
+) -> None:
+    """A late batch of before is in flight, though the exporter was told; later ones act.
+
+    The exporter hears the refusal, not the agent, so what spans say of their time holds.
+    """
+    receiver.take([span(desk, 0, ["hi"], "hello")])
+    late = [span(desk, n, ["hi"], f"before, {n}") for n in (1, 2)]
+    desk.clock.turn(timedelta(seconds=10))
+    told = desk.engine.escalate("t", by="user", reason="a person")
+    for one in late:
+        desk.clock.turn(timedelta(seconds=10))
+        assert receiver.take([one]).rejected == 1
+    receiver.take([span(desk, 3, ["hi"], "after")])
+    kept = desk.engine.handoff(told["handoff"]["handoff_id"])["violations"]
+    said = [(v["event"]["text"], v["acted"]) for v in kept if v["acted"]]
+    assert said == [("after", True)]
+    assert {"before, 1", "before, 2"} <= {v["event"].get("text") for v in kept}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from serving.settings import PREFIX, Settings, SettingsError
+from serving.settings import PREFIX, Settings, SettingsError, workers_of
 
 
 @pytest.fixture(autouse=True)
@@ -125,3 +125,37 @@ def test_loopback_knows_its_names(
 ) -> None:
     """On loopback only names of this machine are answered; elsewhere any, or those set."""
     assert Settings.load(host=host, hosts=hosts).known_hosts == known
+
+
+# --- a store of several hosts ------------------------------------------------
+
+ADDRESS = "postgresql://ana:pass@db.example/escalon?sslmode=require"
+SHARED = "a secret that all replicas share"
+
+
+def test_a_database_may_serve_several_processes() -> None:
+    """An address is taken as such, and passed on whole; its password is not shown."""
+    settings = Settings.load(store=ADDRESS, secret=SHARED, workers=3)
+    assert str(settings.store) == "postgresql://ana@db.example/escalon"
+    assert "pass" not in repr(settings)
+    passed = settings.environment()
+    assert (passed["ESCALATION_STORE"], workers_of(passed)) == (ADDRESS, 3)
+
+
+def test_processes_that_share_a_store_share_a_secret() -> None:
+    """None is made up where each process would make its own."""
+    with pytest.raises(SettingsError, match="ESCALATION_SECRET is not set"):
+        Settings.load(store=ADDRESS)
+
+
+def test_a_file_has_one_writer() -> None:
+    """More processes on a file are refused, with what to do."""
+    with pytest.raises(SettingsError, match="postgresql:// address"):
+        Settings.load(workers=2)
+
+
+def test_an_address_of_something_else_is_refused_without_its_password() -> None:
+    """What cannot be used is named, the password never."""
+    with pytest.raises(SettingsError, match="expected an address such as") as error:
+        Settings.load(store="mysql://ana:hidden@db/escalon")
+    assert "hidden" not in str(error.value)

@@ -31,7 +31,7 @@ def live(desk: Any) -> None:
     desk.engine.claim(first, by=ANA)
     desk.engine.release(first, by=ANA)
     desk.engine.claim(first, by="general-2")
-    desk.engine.rate(first, by="general-2", sufficient=False, missing=["id"])
+    desk.engine.rate(first, by="general-2", sufficient=False, missing=["other"])
     desk.engine.resolve(first, by="general-2", needed="yes", note="done")
     second = desk.hand_over("b")
     desk.engine.claim(second, by=ANA)
@@ -171,7 +171,6 @@ COMMITTED = [
     ("handoff_history", "at"),
     ("handoff_history", "what"),
     ("timer", "due_at"),
-    ("outbox", "target"),
     ("rating", "by"),
     ("rating", "at"),
 ]
@@ -226,7 +225,6 @@ def test_a_turned_bit_is_found(
         "package",
         "handoff_history",
         "timer",
-        "outbox",
         "rating",
     ],
 )
@@ -287,11 +285,6 @@ def test_an_inserted_record_is_found(lived: Path) -> None:
         "UPDATE event SET task_id = 'd', seq = seq + 50 WHERE task_id = 'b'",
         "UPDATE rating SET sufficient = 1",
         "UPDATE timer SET audit_seq = 0",
-        "UPDATE outbox SET audit_seq = 3",
-        (
-            "INSERT INTO outbox SELECT 'x', handoff_id, 'mail', status, 0, next_at,"
-            " audit_seq FROM outbox LIMIT 1"
-        ),
         "INSERT INTO task VALUES ('z', 'agent', 'bot', 1, x'7b7d', 3)",
         (
             "INSERT INTO event (task_id, seq, event_id, kind, digest, body, salt,"
@@ -300,8 +293,9 @@ def test_an_inserted_record_is_found(lived: Path) -> None:
         ),
         (
             "INSERT INTO handoff SELECT 'x', task_id, 99, decision_id, queue, status,"
-            " urgency, queued_at, chain, acknowledge_by, resolve_by, claimed_by,"
-            " claimed_at, body, salt, audit_seq FROM handoff WHERE status = 'RESOLVED'"
+            " urgency, queued_at, chain, acknowledge_by, resolve_by, climbs,"
+            " claimed_by, claimed_at, lease_until, body, salt, audit_seq"
+            " FROM handoff WHERE status = 'RESOLVED'"
         ),
         "INSERT INTO audit_node VALUES (9, 0, zeroblob(32))",
         "UPDATE event SET body = x'00' WHERE n = 1",

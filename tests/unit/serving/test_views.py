@@ -96,7 +96,8 @@ def test_the_load_of_a_decision_is_the_one_at_its_time(desk: Any) -> None:
     assert "4 minutes" in message("t")
     assert "8 minutes" in message("u")
     desk.engine.claim(desk.last, by=ANA)
-    assert "8 minutes" in message("v")
+    # One waits, one is worked on: three times eight minutes for two people.
+    assert "15 minutes" in message("v")
 
 
 # --- handoffs ----------------------------------------------------------------
@@ -160,7 +161,7 @@ def test_a_handoff_shows_everything_of_its_life(desk: Any) -> None:
     desk.model.value = 0.9
     handoff_id = desk.say("Hello?")["handoff"]["handoff_id"]
     desk.engine.claim(handoff_id, by=ANA)
-    desk.engine.rate(handoff_id, by=ANA, sufficient=False, missing=["order id"])
+    desk.engine.rate(handoff_id, by=ANA, sufficient=False, missing=["other"])
     desk.engine.resolve(handoff_id, by=ANA, needed="uncertain", note="who knows")
     handoff = desk.engine.handoff(handoff_id)
     assert (handoff["status"], handoff["risk"]) == ("RESOLVED", 0.9)
@@ -168,7 +169,7 @@ def test_a_handoff_shows_everything_of_its_life(desk: Any) -> None:
     assert handoff["package"]["score"] == 1.0
     assert handoff["package"]["reasons"][0]["contribution"] == 2.0
     assert len(handoff["package_sha256"]) == 64
-    assert handoff["rating"]["missing"] == ["order id"]
+    assert handoff["rating"]["missing"] == ["other"]
     assert handoff["resolution"]["needed"] == "uncertain"
     assert handoff["resolution"]["note"] == "who knows"
     assert [(h["what"], h["by"]) for h in handoff["history"]] == [

@@ -17,13 +17,13 @@ from starlette.testclient import TestClient
 
 from serving.api.app import make_api
 from serving.api.monitoring import MONITORING
-from serving.composition import now
+from serving.clock import wall as now
 from serving.engine.watch import Promises
-from serving.rounds import Rounds
 from serving.engine.withdrawals import Withdrawals
 from serving.policy.rules import OnWithdrawal, Policy
 from serving.policy.trigger import Threshold
 from serving.problems import Problem
+from serving.rounds import Rounds
 from serving.store.transaction import ConstraintError
 from serving.store.verify import verify_store
 from training.bundle import Certificate
@@ -313,7 +313,7 @@ class Bundle:
 def withdrawn(*segments: str) -> Withdrawals:
     """Return what is held once these are withdrawn."""
     held = Withdrawals()
-    held._held = {Bundle.digest: frozenset(segments)}  # noqa: SLF001
+    held._held = (0, {Bundle.digest: frozenset(segments)})  # noqa: SLF001
     return held
 
 

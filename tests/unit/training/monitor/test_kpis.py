@@ -11,7 +11,7 @@ import pytest
 from training.monitor.agreement import Pair
 from training.monitor.kpis import DAY, FIGURES, By, Kpis, Seen, kpis
 from training.monitor.outcome import Outcomes, TaskOutcome
-from training.monitor.service import Handled, service
+from training.monitor.service import Handled, Rated, service
 
 # A Wednesday at noon.
 NOON = 1_795_608_000.0
@@ -100,9 +100,41 @@ def test_the_miss_rate_weighs_audits() -> None:
 
 def test_sufficiency_counts_ratings() -> None:
     """Unrated packages say nothing."""
-    enough = [handled(0, sufficient=True), handled(1, sufficient=False), handled(2)]
+    enough = [
+        handled(0, ratings=(Rated(True),)),
+        handled(1, ratings=(Rated(False),)),
+        handled(2),
+    ]
     found = figures([silent(0)], enough).overall.context_sufficiency
     assert (found.value, found.n) == (0.5, 2)
+
+
+def test_each_person_who_rated_a_package_counts_once() -> None:
+    """Two receivers of one package are two ratings of one customer's task."""
+    both = handled(0, ratings=(Rated(True), Rated(False, ("why",))))
+    found = figures([silent(0)], [both]).overall.context_sufficiency
+    assert (found.value, found.n) == (0.5, 2)
+
+
+def test_the_parts_missed_most_often_come_first() -> None:
+    """Each has its share of all ratings, with an interval; one that nobody misses has none."""
+    rated = [
+        handled(0, ratings=(Rated(False, ("why", "attempts")),)),
+        handled(1, ratings=(Rated(False, ("why",)),)),
+        handled(2, ratings=(Rated(True),)),
+        handled(3, ratings=(Rated(True),)),
+    ]
+    found = figures([silent(0)], rated).missing_parts
+    assert {part: one.value for part, one in found.items()} == {
+        "why": 0.5,
+        "attempts": 0.25,
+    }
+    assert list(found) == ["why", "attempts"]
+    assert found["why"].n == 4
+    assert found["why"].low is not None
+    assert found["why"].low < 0.5
+    assert figures([silent(0)], rated).to_json()["missing_parts"]["why"]["value"] == 0.5
+    assert figures([silent(0)]).missing_parts == {}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -146,8 +178,8 @@ def test_a_period_has_the_handoffs_that_were_queued_in_it() -> None:
     """Ratings count to the day of the handover."""
     days = [silent(0), silent(1, at=NOON + DAY)]
     rated = [
-        handled(0, sufficient=True),
-        handled(1, sufficient=False, queued=NOON + DAY),
+        handled(0, ratings=(Rated(True),)),
+        handled(1, ratings=(Rated(False),), queued=NOON + DAY),
     ]
     values = [row.context_sufficiency.value for row in figures(days, rated).trend]
     assert values == [1.0, 0.0]
@@ -161,7 +193,7 @@ def test_segments_part_the_tasks_the_largest_first(by: By) -> None:
         silent(1, **{by: "b"}),
         silent(2, **{by: "b"}),
     ]
-    rated = [handled(0, sufficient=True, **{by: "a"})]
+    rated = [handled(0, ratings=(Rated(True),), **{by: "a"})]
     rows = figures(tasks, rated, by=by).segments
     assert [(row.name, row.escalation_rate.n) for row in rows] == [("b", 2), ("a", 1)]
     assert rows[1].escalation_rate.value == 1.0
