@@ -32,13 +32,13 @@ demo: $(READY) ## The whole path, in under two minutes. DATA=FILE for your logs,
 test: $(READY) ## Every test, in two halves side by side
 	@$(MAKE) --no-print-directory -j2 test-parts test-whole
 
-# What one process can show, and the examples in docstrings.
+# What one process can show, the examples in docstrings, and contracts: stores, SDKs.
 test-parts: $(READY)
-	$(BIN)/python -m pytest -q tests/unit tests/parity features training serving escalon
+	$(BIN)/python -m pytest -q tests/unit tests/parity tests/contract features training serving escalon
 
-# Real services, browsers, crashes, other people's SDKs, and the notebooks.
+# Real services, browsers, crashes, guarantees, and the notebooks.
 test-whole: $(READY)
-	$(BIN)/python -m pytest -q -p no:cacheprovider tests/contract tests/e2e tests/guarantee tests/browser
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/e2e tests/faults tests/guarantee tests/browser
 	$(BIN)/python -m pytest -q -p no:cacheprovider --nbmake --nbmake-timeout=600 notebooks
 
 check: $(READY) ## Lint, format, types, import rules, docstrings of tests
@@ -52,6 +52,7 @@ bench: $(READY) ## Every benchmark, results into benchmarks/results
 	$(BIN)/python benchmarks/path.py --out benchmarks/results/path.json --readme README.md
 	$(BIN)/python benchmarks/features.py --out benchmarks/results/features.json --readme README.md
 	$(BIN)/python benchmarks/quality.py --out benchmarks/results/quality.json --readme README.md
+	$(BIN)/python benchmarks/faults.py --out benchmarks/results/faults.json --readme README.md
 	$(BIN)/python benchmarks/ablation.py --out benchmarks/results/ablation.json
 
 docs: $(READY) ## The generated pages of docs/reference
