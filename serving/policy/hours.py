@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from serving.policy.part import Part
 
+_ON_THE_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
+
+
+def _on_the_clock(value: object) -> object:
+    """Return `value` if it is a time of the clock, with no zone: the queue has one.
+
+    A number would be taken for seconds after midnight, UTC.
+    """
+    if isinstance(value, str) and _ON_THE_CLOCK.fullmatch(value):
+        return value
+    if isinstance(value, time) and value.tzinfo is None:
+        return value
+    msg = 'expected a time of the queue\'s own clock, such as "09:00"'
+    raise ValueError(msg)
+
+
 Clock = Annotated[
     time,
-    WithJsonSchema({"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d(:\d\d)?$"}),
+    BeforeValidator(_on_the_clock),
+    WithJsonSchema({"type": "string", "pattern": f"^{_ON_THE_CLOCK.pattern}$"}),
 ]
 Weekday = Annotated[int, Field(ge=0, le=6)]
 Weekdays = Annotated[tuple[Weekday, ...], Field(min_length=1)]

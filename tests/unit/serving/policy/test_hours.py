@@ -122,11 +122,14 @@ def test_it_is_open_at_its_next_opening_and_closed_until_then(
         ({"timezone": "../etc"}, "use a name like Europe/Berlin"),
         ({"days": []}, "at least 1"),
         ({"days": [7]}, "less than or equal to 6"),
+        ({"opens": 480}, "the queue's own clock"),
+        ({"opens": "08:00Z"}, "the queue's own clock"),
+        ({"closes": "25:00"}, "the queue's own clock"),
     ],
 )
 def test_hours_that_cannot_be_are_refused(
     changes: dict[str, Any], message: str
 ) -> None:
-    """An unknown zone, no day, or a day that no week has is refused."""
+    """An unknown zone, no day, a day that no week has, a time that no clock shows."""
     with pytest.raises(ValidationError, match=message):
         hours(**changes)
