@@ -341,7 +341,9 @@ class Killing:
     def _kill(self, life: Life) -> None:
         """Let a life end: by its own hand if it is armed, else by ours, at random."""
         life.awaited()
-        is_long = self._chance.random() < _LONG_LIVES
+        # One that is to end itself is given the time to come that far.
+        is_armed = bool(life.birth.crash_at)
+        is_long = is_armed or self._chance.random() < _LONG_LIVES
         longest = _LONG_LIFE if is_long else _LONGEST
         ended = life.ended(self._chance.uniform(0, longest))
         status = life.end() if ended is None else ended
