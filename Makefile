@@ -32,13 +32,13 @@ demo: $(READY) ## The whole path, in under two minutes. DATA=FILE for your logs,
 test: $(READY) ## Every test, in two halves side by side
 	@$(MAKE) --no-print-directory -j2 test-parts test-whole
 
-# What one process can show, the examples in docstrings, and contracts: stores, SDKs.
+# What one process can show: units, examples in docstrings, contracts, guarantees.
 test-parts: $(READY)
-	$(BIN)/python -m pytest -q tests/unit tests/parity tests/contract features training serving escalon
+	$(BIN)/python -m pytest -q tests/unit tests/parity tests/contract tests/guarantee features training serving escalon
 
-# Real services, browsers, crashes, guarantees, and the notebooks.
+# Real services, faults, browsers, and the notebooks.
 test-whole: $(READY)
-	$(BIN)/python -m pytest -q -p no:cacheprovider tests/e2e tests/faults tests/guarantee tests/browser
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/e2e tests/faults tests/browser
 	$(BIN)/python -m pytest -q -p no:cacheprovider --nbmake --nbmake-timeout=600 notebooks
 
 check: $(READY) ## Lint, format, types, import rules, docstrings of tests
