@@ -67,9 +67,18 @@ class Courier:
     def rounds(self) -> tuple[Rounds, ...]:
         """Return the rounds of this courier: one for each channel, one to sweep."""
         return (
-            Rounds("outbox", self.sweep, every=EVERY, clock=self._clock),
+            self._sweeping(),
             *(self._round_of(name) for name in self._made),
         )
+
+    def _sweeping(self) -> Rounds:
+        def work() -> None:
+            # After a long outage there is more than one transaction should hold.
+            if self.sweep():
+                rounds.wake()
+
+        rounds = Rounds("outbox", work, every=EVERY, clock=self._clock)
+        return rounds
 
     def _round_of(self, name: str) -> Rounds:
         def work() -> None:
@@ -110,7 +119,9 @@ class Courier:
 
         For a process that is not to stay, and for tests.
         """
-        n = self.sweep()
+        n = 0
+        while swept := self.sweep():
+            n += swept
         for name in self._made:
             while sent := self.deliver(name):
                 n += sent
