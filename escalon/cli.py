@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from serving.store.versions import HEAD
 from serving.where import where_of
 
 if TYPE_CHECKING:
@@ -826,7 +827,7 @@ def current(store: Store = _STORE, as_json: AsJson = False) -> None:
 @db.command("upgrade")
 def upgrade(
     store: Store = _STORE,
-    to: Annotated[str, typer.Option("--to", help="Version; the newest.")] = "head",
+    to: Annotated[str, typer.Option("--to", help="Version; the newest.")] = HEAD,
 ) -> None:
     """Bring a store forward, its data with it. The service must be stopped.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-HEAD = "0003"
+REVISIONS = ("0002", "0003")
+"""Every version that a store can be brought to, in their order."""
+
+HEAD = REVISIONS[-1]
 """Revision of the schemas in ``schema.sql`` and ``schema.postgresql.sql``."""
 
 VERSION_TABLE = "alembic_version"

@@ -1,11 +1,11 @@
-"""What the tests of real traces share: run a stand-in for an agent, read what it left."""
+"""What contracts share: an agent played by a stand-in, and a desk over each store."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import pytest
 
 from features.events import AgentEvent
 from features.ingest import Refusal, detect, read
+from serving.where import Where, where_of
+from tests.contract.desks import StoreDesk
 
 # No SDK may reach beyond the loopback interface, or ask who runs it.
 OFFLINE = {
@@ -95,3 +97,22 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return path
 
     return playing
+
+
+# --- stores ------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Where:
+    """Return a place of each kind, with nothing there."""
+    if request.param == "postgres":
+        return where_of(request.getfixturevalue("postgres_url"))
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def desk(where: Where) -> Iterator[StoreDesk]:
+    """Make a desk over a store of each kind."""
+    desk = StoreDesk(where)
+    yield desk
+    desk.close()

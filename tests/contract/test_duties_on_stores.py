@@ -2,69 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import pytest
-
-from serving.engine import Engine
-from serving.store.opening import open_store
-from serving.store.transaction import Store
 from serving.store.verify import verify_store
-from serving.where import Where, where_of
+from serving.where import where_of
+from tests.contract.desks import StoreDesk
 
 ANA, DUTY = "general-1", "duty-1"
 MINUTE = timedelta(minutes=1)
 
 
-def _loaded(path: Path) -> ModuleType:
-    """Return the module at `path`: the desk that the engine's own tests work with."""
-    spec = importlib.util.spec_from_file_location("desk_of_the_duties", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
-
-
-desks = _loaded(Path(__file__).parents[1] / "unit" / "serving" / "conftest.py")
-
-
-class Desk(desks.Desk):  # type: ignore[name-defined, misc]
-    """A desk over a store of whichever kind; others may share that store."""
-
-    def open(self) -> None:
-        """Open the store, and an engine on it."""
-        self.store: Store = open_store(self.path)
-        self.engine = Engine(
-            self.store, self.policy, self.source, self.clock, desks.SECRET
-        )
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Where:
-    """Return a place of each kind, with nothing there."""
-    if request.param == "postgres":
-        return where_of(request.getfixturevalue("postgres_url"))
-    return tmp_path / "store.db"
-
-
-@pytest.fixture
-def desk(where: Where) -> Iterator[Desk]:
-    """Make a desk."""
-    desk = Desk(where)
-    yield desk
-    desk.close()
-
-
-def test_deadlines_pass_alike_on_each_store(desk: Desk) -> None:
+def test_deadlines_pass_alike_on_each_store(desk: StoreDesk) -> None:
     """Climbed, called for again, claimed, lapsed, overdue: as rows, records and views."""
     handoff, clock, duties = desk.hand_over(), desk.clock, desk.engine.duties
     clock.turn(15 * MINUTE)
@@ -104,7 +54,7 @@ def test_deadlines_pass_alike_on_each_store(desk: Desk) -> None:
 
 def test_several_processes_act_once_on_each_deadline(postgres_url: str) -> None:
     """Two engines on one database, each with two workers: every handoff climbs once."""
-    one, other = (Desk(where_of(postgres_url)) for _ in range(2))
+    one, other = (StoreDesk(where_of(postgres_url)) for _ in range(2))
     other.sent = 1_000
     for n in range(20):
         (one, other)[n % 2].hand_over(f"t{n}")

@@ -2,87 +2,42 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from serving.engine import Engine
 from serving.problems import Problem
 from serving.store import alarms
 from serving.store.handled import handled
 from serving.store.log import read_log
-from serving.store.opening import open_store, reading
+from serving.store.opening import reading
 from serving.store.outcomes import outcomes
-from serving.store.transaction import Store
 from serving.store.verify import verify_store
-from serving.where import Where, where_of
+from serving.where import where_of
+from tests.contract.desks import StoreDesk
+from tests.unit.serving.conftest import START
 from training.monitor.alarm import Alarm, Code, Severity
 
 ANA, BO = "general-1", "general-2"
 
 
-def _loaded(path: Path) -> ModuleType:
-    """Return the module at `path`: the desk that the engine's own tests work with."""
-    spec = importlib.util.spec_from_file_location("desk_of_the_engine", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
-
-
-desks = _loaded(Path(__file__).parents[1] / "unit" / "serving" / "conftest.py")
-
-
-class Desk(desks.Desk):  # type: ignore[name-defined, misc]
-    """A desk over a store of whichever kind; others may share that store."""
-
-    def open(self) -> None:
-        """Open the store, and an engine on it."""
-        self.store: Store = open_store(self.path)
-        self.engine = Engine(
-            self.store, self.policy, self.source, self.clock, desks.SECRET
-        )
-
-
-Make = Callable[[], Desk]
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Where:
-    """Return a place of each kind, with nothing there."""
-    if request.param == "postgres":
-        return where_of(request.getfixturevalue("postgres_url"))
-    return tmp_path / "store.db"
+Make = Callable[[], StoreDesk]
 
 
 @pytest.fixture
-def desk(where: Where) -> Iterator[Desk]:
-    """Make a desk."""
-    desk = Desk(where)
-    yield desk
-    desk.close()
-
-
-@pytest.fixture
-def two(postgres_url: str) -> Iterator[tuple[Desk, Desk]]:
+def two(postgres_url: str) -> Iterator[tuple[StoreDesk, StoreDesk]]:
     """Make two desks over one store, as two processes would, with ids of their own."""
-    one, other = Desk(where_of(postgres_url)), Desk(where_of(postgres_url))
+    one, other = StoreDesk(where_of(postgres_url)), StoreDesk(where_of(postgres_url))
     other.sent = 1_000
     yield one, other
     one.close()
     other.close()
 
 
-def sound(desk: Desk) -> bool:
+def sound(desk: StoreDesk) -> bool:
     """Whether everything in the store is as its log says."""
     report = verify_store(desk.path)
     assert report.problems == ()
@@ -97,7 +52,7 @@ def code(problem: pytest.ExceptionInfo[Problem]) -> str:
 # --- one process -------------------------------------------------------------
 
 
-def test_a_handover_goes_its_whole_way(desk: Desk) -> None:
+def test_a_handover_goes_its_whole_way(desk: StoreDesk) -> None:
     """Queued, claimed, rated, resolved: each moves owner and epoch, all is accounted."""
     handoff = desk.hand_over()
     assert desk.engine.task("t")["owner"] == {"kind": "queue", "id": "general"}
@@ -112,7 +67,7 @@ def test_a_handover_goes_its_whole_way(desk: Desk) -> None:
     assert sound(desk)
 
 
-def test_the_loser_of_a_claim_is_told_who_has_it(desk: Desk) -> None:
+def test_the_loser_of_a_claim_is_told_who_has_it(desk: StoreDesk) -> None:
     """Of two people one gets the handoff, the other a problem with the name."""
     handoff = desk.hand_over()
     desk.engine.claim(handoff, by=ANA)
@@ -121,7 +76,7 @@ def test_the_loser_of_a_claim_is_told_who_has_it(desk: Desk) -> None:
     assert sound(desk)
 
 
-def test_a_returned_task_is_its_agents_again(desk: Desk) -> None:
+def test_a_returned_task_is_its_agents_again(desk: StoreDesk) -> None:
     """Guidance reaches the agent under a new epoch; the old one no longer acts."""
     handoff = desk.hand_over()
     desk.engine.claim(handoff, by=ANA)
@@ -136,7 +91,7 @@ def test_a_returned_task_is_its_agents_again(desk: Desk) -> None:
     assert sound(desk)
 
 
-def test_a_released_handoff_waits_again(desk: Desk) -> None:
+def test_a_released_handoff_waits_again(desk: StoreDesk) -> None:
     """Whoever lets go of one leaves it to the others, under the next epoch."""
     handoff = desk.hand_over()
     desk.engine.claim(handoff, by=ANA)
@@ -146,7 +101,7 @@ def test_a_released_handoff_waits_again(desk: Desk) -> None:
     assert sound(desk)
 
 
-def test_the_same_again_is_answered_the_same(desk: Desk) -> None:
+def test_the_same_again_is_answered_the_same(desk: StoreDesk) -> None:
     """A call that is sent twice changes nothing the second time."""
     event = desk.event(text="Where is my parcel?")
     first = desk.engine.observe("t", [event])
@@ -155,7 +110,7 @@ def test_the_same_again_is_answered_the_same(desk: Desk) -> None:
     assert desk.count("audit_event") == n
 
 
-def test_lists_and_counts_are_the_same_everywhere(desk: Desk) -> None:
+def test_lists_and_counts_are_the_same_everywhere(desk: StoreDesk) -> None:
     """Filters, pages and order of handoffs, queues and alarms work on each database."""
     first, second = desk.hand_over("a"), desk.hand_over("b")
     desk.engine.claim(first, by=ANA)
@@ -169,7 +124,7 @@ def test_lists_and_counts_are_the_same_everywhere(desk: Desk) -> None:
     assert queues["general"]["waiting"] == 1
 
 
-def test_what_monitors_and_kpis_read_is_the_same_everywhere(desk: Desk) -> None:
+def test_what_monitors_and_kpis_read_is_the_same_everywhere(desk: StoreDesk) -> None:
     """Outcomes, handled handoffs and the log can be read offline from each store."""
     handoff = desk.hand_over("a")
     desk.begin("b")
@@ -180,7 +135,7 @@ def test_what_monitors_and_kpis_read_is_the_same_everywhere(desk: Desk) -> None:
     with reading(desk.path) as reader:
         found = {one.task_id: one for one in outcomes(reader)}
         (one,) = handled(reader)
-        none = handled(reader, until=desks.START)
+        none = handled(reader, until=START)
     assert {t: (o.escalated, o.needed) for t, o in found.items()} == {
         "a": (True, True),
         "b": (False, None),
@@ -190,7 +145,7 @@ def test_what_monitors_and_kpis_read_is_the_same_everywhere(desk: Desk) -> None:
     assert {event.task_id for event in read_log(desk.path)} == {"a", "b"}
 
 
-def test_everything_outlives_the_process(desk: Desk) -> None:
+def test_everything_outlives_the_process(desk: StoreDesk) -> None:
     """What was answered is there after the store was closed and opened again."""
     handoff = desk.hand_over()
     desk.close()
@@ -200,7 +155,7 @@ def test_everything_outlives_the_process(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("text", ["naïve ☕ \U0001f6a8", "%s {} :name 'quoted'"])
-def test_any_text_comes_back_as_it_went_in(desk: Desk, text: str) -> None:
+def test_any_text_comes_back_as_it_went_in(desk: StoreDesk, text: str) -> None:
     """Names and words need no escaping, on either database."""
     desk.begin(text)
     desk.say(text, text)
@@ -212,14 +167,14 @@ def test_any_text_comes_back_as_it_went_in(desk: Desk, text: str) -> None:
 # --- several processes -------------------------------------------------------
 
 
-def test_each_sees_what_the_other_did(two: tuple[Desk, Desk]) -> None:
+def test_each_sees_what_the_other_did(two: tuple[StoreDesk, StoreDesk]) -> None:
     """A task goes on in another process, signals and all, as if it were the first."""
     one, other = two
     one.begin()
     for n in range(6):
         (one, other)[n % 2].say(f"Message {n}")
     assert one.engine.task("t") == other.engine.task("t")
-    alone = Desk(one.path)  # has to read everything
+    alone = StoreDesk(one.path)  # has to read everything
     alone.sent = 5_000
     steps = alone.say("and now")["decision"]
     assert steps["risk"] == pytest.approx(0.1)
@@ -227,14 +182,16 @@ def test_each_sees_what_the_other_did(two: tuple[Desk, Desk]) -> None:
     assert sound(one)
 
 
-def test_what_waits_is_counted_over_all_processes(two: tuple[Desk, Desk]) -> None:
+def test_what_waits_is_counted_over_all_processes(
+    two: tuple[StoreDesk, StoreDesk],
+) -> None:
     """A decision knows of the handoffs that another process has queued."""
     one, other = two
     one.begin("mine")
     other.hand_over("theirs")
     one.hand_over("ours")
 
-    def load(desk: Desk) -> int:
+    def load(desk: StoreDesk) -> int:
         with desk.store.reading() as reader:
             return desk.engine.ways.waiting.at(reader, desk.clock()).waiting("general")
 
@@ -244,7 +201,9 @@ def test_what_waits_is_counted_over_all_processes(two: tuple[Desk, Desk]) -> Non
     assert load(one) == load(other) == 1
 
 
-def test_a_certificate_is_withdrawn_in_all_processes(two: tuple[Desk, Desk]) -> None:
+def test_a_certificate_is_withdrawn_in_all_processes(
+    two: tuple[StoreDesk, StoreDesk],
+) -> None:
     """An alarm that one process raises has the other decide without the certificate."""
     one, other = two
     found = desks_alarm()
@@ -260,14 +219,16 @@ def test_a_certificate_is_withdrawn_in_all_processes(two: tuple[Desk, Desk]) -> 
     assert other.engine.monitors.withdrawn() == frozenset()
 
 
-def test_claims_race_over_processes_and_one_wins(two: tuple[Desk, Desk]) -> None:
+def test_claims_race_over_processes_and_one_wins(
+    two: tuple[StoreDesk, StoreDesk],
+) -> None:
     """However many try at once, a handoff has one holder and one epoch more."""
     one, other = two
     handoff = one.hand_over()
     won: list[str] = []
     lost: list[Problem] = []
 
-    def claim(desk: Desk, by: str) -> None:
+    def claim(desk: StoreDesk, by: str) -> None:
         try:
             desk.engine.claim(handoff, by=by)
             won.append(by)
@@ -289,11 +250,13 @@ def test_claims_race_over_processes_and_one_wins(two: tuple[Desk, Desk]) -> None
     assert sound(one)
 
 
-def test_the_log_has_no_gaps_under_writers_at_once(two: tuple[Desk, Desk]) -> None:
+def test_the_log_has_no_gaps_under_writers_at_once(
+    two: tuple[StoreDesk, StoreDesk],
+) -> None:
     """Two processes that write all the time make one sequence, and one sound tree."""
     one, other = two
 
-    def talk(desk: Desk, name: str) -> None:
+    def talk(desk: StoreDesk, name: str) -> None:
         for n in range(15):
             desk.hand_over(f"{name}-{n}")
 
@@ -316,7 +279,7 @@ def desks_alarm() -> Alarm:
         segment="",
         severity=Severity.CRITICAL,
         evidence={},
-        since=desks.START.timestamp(),
+        since=START.timestamp(),
         says="too many were missed",
         withdraws="",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from serving.store.transaction import StoreBusyError, StoreError, StoreVersionEr
 from serving.store.verify import verify_store
 from serving.store.versions import HEAD, WouldLoseError
 from serving.where import PostgresAddress
+from tests.contract.desks import StoreDesk
 
 # A store that the engine of version 2 wrote: tasks that wait, are claimed, resolved and
 # rated, were returned and released.
 WRITTEN = Path(__file__).with_name("store_v2.sql.gz")
+ANA = "general-1"
 MASTER = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
 KEPT = (
     "task", "decision", "event", "answer", "package", "audit_event", "audit_node",
@@ -91,13 +94,44 @@ def verify_store_of_old(path: Path) -> tuple[int, str]:
 
 
 def test_an_upgraded_store_can_be_worked_with(old: Path) -> None:
-    """What waited can be claimed, what was claimed let go: by the use cases of now."""
+    """What waited can be claimed, what was claimed closed, by the use cases of now."""
     migrations.upgrade(old)
-    store = open_store(old)
-    statement = "UPDATE handoff SET queue = 'x', audit_seq = 1 WHERE handoff_id = 'no'"
-    assert store.submit(lambda tx: tx.run(statement)).result() == 0
-    store.close()
-    assert verify_store(old).is_sound
+    desk = StoreDesk(old)
+    items = desk.engine.handoffs()["handoffs"]
+    (held,) = (item for item in items if item["status"] == "CLAIMED")
+    waiting = [item for item in items if item["status"] == "QUEUED"]
+    assert waiting
+    desk.engine.resolve(held["handoff_id"], by=held["claimed_by"], needed="yes")
+    for item in waiting:
+        claimed = desk.engine.claim(item["handoff_id"], by=ANA)
+        assert claimed["lease_until"] is not None
+    desk.begin("new")
+    desk.close()
+    assert verify_store(old).problems == ()
+
+
+def test_a_claim_that_was_carried_over_ends_like_any_other(old: Path) -> None:
+    """Without a sign of life of whoever had it, it is back in its queue."""
+    migrations.upgrade(old)
+    desk = StoreDesk(old)
+    desk.clock.turn(timedelta(days=3_000))
+    while desk.engine.duties.run() > 0:
+        pass
+    statuses = {item["status"] for item in desk.engine.handoffs()["handoffs"]}
+    assert "QUEUED" in statuses
+    assert "CLAIMED" not in statuses
+    desk.close()
+    assert verify_store(old).problems == ()
+
+
+@pytest.mark.parametrize("to", ["0009", "base", "0001", "3"])
+def test_a_version_that_is_none_is_refused(old: Path, to: str) -> None:
+    """Both ways, with those that there are; the store stays as it was."""
+    with pytest.raises(StoreVersionError, match=f"0002.*0003.*{to!r}"):
+        migrations.upgrade(old, to)
+    with pytest.raises(StoreVersionError, match=f"0002.*{to!r}"):
+        migrations.downgrade(old, to)
+    assert migrations.current(old) == "0002"
 
 
 def test_there_and_back_changes_nothing_that_both_know(old: Path) -> None:

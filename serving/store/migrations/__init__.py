@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from sqlalchemy.pool import StaticPool
 
 from serving.store import pg_connections, pg_session, sqlite_files
 from serving.store.migrations.rebuild import check
-from serving.store.transaction import StoreError
-from serving.store.versions import HEAD, VERSION_TABLE, stamp
+from serving.store.transaction import StoreError, StoreVersionError
+from serving.store.versions import HEAD, REVISIONS, VERSION_TABLE, stamp
 from serving.where import PostgresAddress, Where
 
 __all__ = ["current", "downgrade", "upgrade"]
@@ -59,8 +59,10 @@ def upgrade(where: Where, to: str = HEAD) -> None:
     Raises
     ------
     StoreError
-        If there is no store, or somebody has it open; nothing was changed.
+        If there is no store, it is past `to`, or somebody has it open; nothing was
+        changed.
     """
+    _check(where, to, [one for one in REVISIONS if one >= current(where)])
     _migrate(where, lambda config: command.upgrade(config, to))
 
 
@@ -72,9 +74,20 @@ def downgrade(where: Where, to: str, *, loses: bool = False) -> None:
     WouldLoseError
         If something has no place there, unless it is known that it `loses` that.
     StoreError
-        If there is no store, or somebody has it open; nothing was changed.
+        If there is no store, it is before `to`, or somebody has it open; nothing was
+        changed.
     """
+    _check(where, to, [one for one in REVISIONS if one <= current(where)])
     _migrate(where, lambda config: command.downgrade(config, to), loses=loses)
+
+
+def _check(where: Where, to: str, known: Sequence[str]) -> None:
+    if to not in known:
+        msg = (
+            f"expected {where} to be brought from {current(where)} to one of "
+            f"{', '.join(known)}, found {to!r}; nothing was changed"
+        )
+        raise StoreVersionError(msg)
 
 
 def _migrate(

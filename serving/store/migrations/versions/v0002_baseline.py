@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from serving.store.versions import WouldLoseError
+
 revision = "0002"
 down_revision = None
 branch_labels = None
@@ -14,5 +16,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Refuse: nothing is known of what came before."""
-    msg = "version 2 is the oldest there is"
-    raise NotImplementedError(msg)
+    msg = "version 0002 is the oldest there is: there is nothing to go back to"
+    raise WouldLoseError(msg)
