@@ -368,9 +368,10 @@ def test_tls_is_spoken_in_the_name_not_the_address(
         connection, _ = listener.accept()
         with context.wrap_socket(connection, server_side=True) as tls:
             # All of it, and the body comes last: hanging up before that is a reset.
-            asked = b""
-            while not asked.endswith(message().body):
-                asked += tls.recv(65_536)
+            asked = part = tls.recv(65_536)
+            while part and not asked.endswith(message().body):
+                part = tls.recv(65_536)
+                asked += part
             tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     thread = threading.Thread(target=serve, daemon=True)
