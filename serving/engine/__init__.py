@@ -188,16 +188,6 @@ class Engine:
         check(len(events) > 0, "events", "at least one event", "none")
         return scoring.score(self._judge, events, self._clock())
 
-    def verify(self, task_id: str, epoch: int) -> Answer:
-        """Return whether an agent that acts under `epoch` may still do so.
-
-        Raises
-        ------
-        Problem
-            unknown-task.
-        """
-        return self._read(lambda reader: views.ownership(reader, task_id, epoch))
-
     # --- people --------------------------------------------------------------
 
     def claim(self, handoff_id: str, *, by: str) -> Answer:

@@ -85,22 +85,6 @@ def _guidance(reader: Reader, task_id: str, owner: OwnerKind) -> str | None:
     return None if returned is None else returned.body.get("guidance")
 
 
-def ownership(reader: Reader, task_id: str, epoch: int) -> Json:
-    """Return whether an agent that acts under `epoch` may still do so.
-
-    Raises
-    ------
-    Problem
-        unknown-task.
-    """
-    found = tasks.get(reader, task_id)
-    return {
-        "may_act": found.may_act(epoch),
-        "owner": found.owner,
-        "epoch": found.epoch,
-    }
-
-
 # --- handoffs ----------------------------------------------------------------
 
 

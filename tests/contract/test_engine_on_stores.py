@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from serving.engine.actions import Asked
 from serving.problems import Problem
 from serving.store import alarms
 from serving.store.handled import handled
@@ -84,8 +85,10 @@ def test_a_returned_task_is_its_agents_again(desk: StoreDesk) -> None:
     task = desk.engine.task("t")
     assert task["owner"] == {"kind": "agent", "id": "bot"}
     assert task["guidance"] == "Ask for the order number."
-    assert not desk.engine.verify("t", 1)["may_act"]
-    assert desk.engine.verify("t", task["epoch"])["may_act"]
+    assert not desk.engine.actions.verify(Asked(task_id="t", epoch=1))["may_act"]
+    assert desk.engine.actions.verify(Asked(task_id="t", epoch=task["epoch"]))[
+        "may_act"
+    ]
     with pytest.raises(Problem):
         desk.engine.observe("t", [desk.event("plan", text="go on")], epoch=1)
     assert sound(desk)

@@ -329,7 +329,7 @@ class Fence(RuleBasedStateMachine):
         may = [
             epoch
             for epoch in range(self.epoch + 3)
-            if self.engine.verify("t", epoch)["may_act"]
+            if self.engine.actions.verify(Asked(task_id="t", epoch=epoch))["may_act"]
         ]
         assert may == ([self.epoch] if self.owner == "agent" else [])
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 import pytest
 
 from serving.engine import Problem
+from serving.engine.actions import Asked
 from serving.policy.rules import Mode, Policy
 from serving.store.log import read_log
 
@@ -103,17 +105,21 @@ def test_who_names_no_epoch_is_taken_to_know_it(desk: Any) -> None:
 
 def test_a_gateway_learns_whether_an_epoch_may_act(desk: Any) -> None:
     """Only the agent's own, present epoch may."""
+    asked = partial(Asked, task_id="t")
+    verify = desk.engine.actions.verify
     desk.begin()
-    assert desk.engine.verify("t", 1)["may_act"] is True
-    assert desk.engine.verify("t", 2)["may_act"] is False
+    assert verify(asked(epoch=1))["may_act"] is True
+    assert verify(asked(epoch=2))["may_act"] is False
     desk.engine.escalate("t", by="user", reason="")
-    assert desk.engine.verify("t", 1) == {
+    assert verify(asked(epoch=1)) == {
         "may_act": False,
         "owner": {"kind": "queue", "id": "general"},
         "epoch": 2,
+        "token": None,
     }
-    assert desk.engine.verify("t", 2)["may_act"] is False
-    assert refused(lambda: desk.engine.verify("x", 1)).kind.slug == "unknown-task"
+    assert verify(asked(epoch=2))["may_act"] is False
+    unknown = Asked(task_id="x", epoch=1)
+    assert refused(lambda: verify(unknown)).kind.slug == "unknown-task"
 
 
 # --- wishes ------------------------------------------------------------------

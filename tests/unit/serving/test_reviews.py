@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from serving.engine import Problem
+from serving.engine.actions import Asked
 from serving.policy.review import is_open
 from serving.policy.rules import Policy
 from serving.store.log import read_log
@@ -410,7 +411,11 @@ def test_no_answer_to_an_agent_tells_the_draw(make_desk: Callable[..., Any]) -> 
     for uniform in (0.001, 0.999):
         desk = make_desk(audited(uniform=uniform, targeted=0.0))
         begun = desk.begin()
-        shown = [begun, desk.engine.task("t"), desk.engine.verify("t", 1)]
+        shown = [
+            begun,
+            desk.engine.task("t"),
+            desk.engine.actions.verify(Asked(task_id="t", epoch=1)),
+        ]
         for answer in shown:
             for told in ("draw", "selected", "uniform", "targeted", "stream"):
                 assert told not in orjson.dumps(answer).decode()
