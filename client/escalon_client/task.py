@@ -131,7 +131,7 @@ class Task:
                 if not irreversible:
                     return Permit(task_id=self.task_id, tool=tool, epoch=self._epoch)
                 msg = (
-                    f"expected a word that {tool!r} may be called, found it away; "
+                    f"expected the service to allow {tool!r}, found it away; "
                     "the tool did not run. Call it again later, or tell the user "
                     "that it is not done"
                 )
